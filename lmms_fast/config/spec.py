@@ -1,0 +1,88 @@
+"""`RunSpec`: one field per flag of `eval`; also the keys of a `--config` file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from lmms_fast.errors import UsageError
+
+
+class RunSpec(BaseModel):
+    """A whole run. Field names are the long flags with underscores."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    tasks: tuple[str, ...]
+    endpoint: tuple[str, ...] = ("local",)
+    model: str | None = None
+    api_key_env: str | None = None
+
+    tp: int = Field(default=1, ge=1)
+    pp: int = Field(default=1, ge=1)
+    dp: int = Field(default=1, ge=1)
+    max_model_len: int | None = Field(default=None, ge=1)
+    gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
+    server_args: tuple[str, ...] = ()
+    keep_server: bool = False
+
+    include_path: tuple[Path, ...] = ()
+    data_dir: Path | None = None
+    limit: str | None = None
+    sample_ids: tuple[str, ...] = ()
+    repeats: int = Field(default=1, ge=1)
+    seed: int = 0
+    system_prompt: str | None = None
+
+    max_tokens: int | None = Field(default=None, ge=1)
+    temperature: float | None = Field(default=None, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    gen: dict[str, Any] = {}
+    extra_body: dict[str, Any] = {}
+
+    concurrency: int | Literal["auto"] = "auto"
+    rpm: float | None = Field(default=None, gt=0)
+    request_timeout: float = Field(default=600.0, gt=0)
+    max_attempts: int = Field(default=5, ge=1)
+    max_failures: float = Field(default=0.01, ge=0)
+
+    output_dir: Path | None = None
+    fresh: bool = False
+
+    @field_validator("tasks", "endpoint", "sample_ids", mode="before")
+    @classmethod
+    def _comma_separated(cls, value: Any) -> Any:
+        items = [value] if isinstance(value, str) else value
+        return tuple(part for item in items for part in str(item).split(",") if part)
+
+    @field_validator("include_path", "server_args", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | Path) else value
+
+    @field_validator("limit", mode="before")
+    @classmethod
+    def _number_as_text(cls, value: Any) -> Any:
+        return f"{value:g}" if isinstance(value, int | float) else value
+
+    @field_validator("concurrency")
+    @classmethod
+    def _positive(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("give a number of requests of at least 1, or auto")
+        return value
+
+
+def make_spec(values: dict[str, Any]) -> RunSpec:
+    """A checked spec. Raises UsageError naming the flag."""
+    try:
+        return RunSpec.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        flag = "--" + name.replace("_", "-")
+        if first["type"] == "extra_forbidden":
+            raise UsageError(f"unknown setting '{name}'; allowed: {', '.join(RunSpec.model_fields)}.") from None
+        raise UsageError(f"{flag}: {first['msg'].removeprefix('Value error, ')} (got {first['input']!r}).") from None

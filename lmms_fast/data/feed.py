@@ -1,0 +1,107 @@
+"""Which samples a run asks, in which order: limit, repeats, chosen ids, minus what is finished."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lmms_fast.data.source import Source
+from lmms_fast.errors import DataError, UsageError
+from lmms_fast.tasks.render import MediaMissing, Renderer
+from lmms_fast.tasks.spec import Task
+from lmms_fast.types import Doc, Failure, Sample
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The part of every task that a run asks."""
+
+    limit: float | None = None
+    """Samples per task; below 1 a share of the rows."""
+    sample_ids: frozenset[str] = frozenset()
+    """Only these ids; empty means all."""
+    repeats: int = 1
+    system_prompt: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """A sample on its way, with its place in the dataset; or the reason why it cannot be asked."""
+
+    row: int
+    sample: Sample
+    failure: Failure | None = None
+
+
+def parse_limit(text: str | None) -> float | None:
+    """``100`` → 100.0, ``0.1`` → 0.1. Raises UsageError."""
+    if text is None:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise UsageError(f"--limit {text}: give a number of samples (100) or a share below 1 (0.1).") from None
+    if not (0 < value < 1 or (value >= 1 and value.is_integer())):
+        raise UsageError(f"--limit {text}: give a whole number of samples (100) or a share below 1 (0.1).")
+    return value
+
+
+def rows_wanted(limit: float | None, count: int | None, task: str) -> int | None:
+    """Rows to take; None means all. A share needs to know the number of rows."""
+    if limit is None:
+        return None
+    if limit >= 1:
+        return int(limit)
+    if count is None:
+        raise UsageError(f"--limit {limit}: task {task}'s file does not tell its number of rows; give a whole number.")
+    return max(1, math.ceil(count * limit))
+
+
+def feed_task(task: Task, source: Source, selection: Selection, finished: Callable[[str], bool]) -> Iterator[Fed]:
+    """The samples of one task in dataset order, repeats of one row adjacent."""
+    renderer = Renderer(task)
+    seen: set[str] = set()
+    for row, doc in _rows(task, source, selection):
+        for repeat in range(selection.repeats):
+            fed = _render(renderer, task, doc, row, source.root, repeat, selection.system_prompt)
+            if repeat == 0:
+                if fed.sample.id in seen:
+                    raise DataError(f"{task.file}: id '{fed.sample.id}' occurs twice; make `id` unique, e.g. add row.")
+                seen.add(fed.sample.id)
+            wanted = not selection.sample_ids or fed.sample.id in selection.sample_ids
+            if wanted and not finished(fed.sample.key):
+                yield fed
+
+
+def _rows(task: Task, source: Source, selection: Selection) -> Iterator[tuple[int, Doc]]:
+    wanted = None if selection.sample_ids else rows_wanted(selection.limit, source.count, task.task)
+    unit: object = None
+    for row, doc in enumerate(source.rows()):
+        if wanted is not None and row >= wanted and not (task.keep_together and doc[task.keep_together] == unit):
+            return
+        unit = doc[task.keep_together] if task.keep_together else None
+        yield row, doc
+
+
+def _render(
+    renderer: Renderer, task: Task, doc: Doc, row: int, root: Path, repeat: int, system_prompt: str | None
+) -> Fed:
+    try:
+        return Fed(row, renderer.render(doc, row, root, repeat, system_prompt))
+    except MediaMissing as error:
+        sample = Sample(task.task, f"row-{row}", (), (), repeat=repeat)
+        return Fed(row, sample, Failure(sample.key, "media", f"row {row}: {error}", attempts=0))
+
+
+def interleave(streams: Sequence[Iterator[Fed]]) -> Iterator[Fed]:
+    """One stream out of many, in turns: a task that is slow on the server does not hold up the others."""
+    active = list(streams)
+    while active:
+        for stream in tuple(active):
+            try:
+                yield next(stream)
+            except StopIteration:
+                active.remove(stream)
+

@@ -1,0 +1,174 @@
+"""Rows of a task: from files beside its YAML, from a local copy of the dataset, or from the hub.
+
+Pictures are never decoded here, and rows are read in small batches, so memory does not grow with the dataset.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.json as pa_json
+import pyarrow.parquet as pq
+
+from lmms_fast.errors import DataError
+from lmms_fast.tasks.spec import HubSource, Task
+from lmms_fast.types import Doc
+
+_FORMATS = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
+_BATCH_ROWS = 16  # 16 rows of seven 4-megapixel pictures still fit a few hundred MB
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a task's rows come from, resolved."""
+
+    rows: Callable[[], Iterator[Doc]]
+    root: Path
+    """Folder that relative media paths start from."""
+    count: int | None
+    """Rows; None when only reading them all would tell."""
+    origin: str
+    """What the run records: a hub path with its revision, or a folder."""
+
+
+def open_source(task: Task, data_dir: Path | None) -> Source:
+    """Find a task's rows. Raises DataError with what to do when they cannot be had."""
+    if task.dataset.files:
+        return _from_files([task.file.parent / name for name in task.dataset.files], task)
+    if data_dir is not None:
+        return _from_files(_local_copy(task, data_dir), task)
+    return _from_hub(task)
+
+
+def _from_files(paths: list[Path], task: Task) -> Source:
+    for path in paths:
+        if not path.is_file():
+            raise DataError(f"task {task.task}: data file {path} does not exist.")
+    try:
+        counts = [_count(path) for path in paths]
+    except (pa.ArrowInvalid, OSError) as error:
+        raise DataError(_broken(task, paths, error)) from None
+
+    def rows() -> Iterator[Doc]:
+        for path in paths:
+            try:
+                yield from _read(path)
+            except (pa.ArrowInvalid, OSError, ValueError) as error:
+                raise DataError(_broken(task, [path], error)) from None
+
+    total = None if None in counts else sum(count for count in counts if count is not None)
+    return Source(rows, paths[0].parent, total, str(paths[0].parent))
+
+
+def _broken(task: Task, paths: list[Path], error: Exception) -> str:
+    names = ", ".join(path.name for path in paths)
+    detail = str(error).splitlines()[0] if str(error) else type(error).__name__
+    return (
+        f"task {task.task}: {names} in {paths[0].parent} is truncated or not what its name says ({detail}); "
+        "fetch the file again."
+    )
+
+
+def _count(path: Path) -> int | None:
+    return pq.ParquetFile(path).metadata.num_rows if path.suffix == ".parquet" else None
+
+
+def _read(path: Path) -> Iterator[Doc]:
+    match path.suffix:
+        case ".parquet":
+            with pq.ParquetFile(path) as file:
+                for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                    yield from batch.to_pylist()
+        case ".jsonl":
+            with path.open(encoding="utf-8") as lines:
+                yield from (json.loads(line) for line in lines if line.strip())
+        case ".json":
+            yield from _read_json(path)
+        case _:
+            csv.field_size_limit(1 << 30)  # benchmarks ship base64 pictures in TSV cells
+            with path.open(encoding="utf-8", newline="") as lines:
+                yield from csv.DictReader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")
+
+
+def _read_json(path: Path) -> Iterator[Doc]:
+    if path.open("rb").read(1) == b"[":
+        yield from json.loads(path.read_bytes())
+    else:
+        yield from pa_json.read_json(path).to_pylist()
+
+
+def _local_copy(task: Task, data_dir: Path) -> list[Path]:
+    """Data files of the task's split below `data_dir`, laid out as a hub download or flat."""
+    if not data_dir.is_dir():
+        raise DataError(f"--data-dir {data_dir}: no such folder.")
+    split = task.dataset.split
+    tried: list[str] = []
+    for hub in task.dataset.hub:
+        owner, _, name = hub.path.rpartition("/")
+        for folder in (data_dir / owner / name, data_dir / name, data_dir / task.task, data_dir):
+            tried.append(str(folder))
+            found = _split_files(folder, hub.config, split)
+            if found:
+                return found
+    raise DataError(
+        f"task {task.task}: no file of split '{split}' ({split}-*.parquet, {split}.jsonl, …) in any of "
+        f"{', '.join(dict.fromkeys(tried))}."
+    )
+
+
+def _split_files(folder: Path, config: str | None, split: str) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    named = re.compile(rf"{re.escape(split)}([-_.]|$)")
+    files = [
+        path
+        for pattern in ("*", "*/*", "*/*/*")
+        for path in folder.glob(pattern)
+        if path.suffix in _FORMATS and named.match(path.name)
+    ]
+    if config is not None and any(config in path.parts for path in files):
+        files = [path for path in files if config in path.parts]
+    return sorted(files)
+
+
+def _from_hub(task: Task) -> Source:
+    import datasets  # noqa: PLC0415  (a second of imports, needed only here)
+
+    datasets.disable_progress_bars()
+    problems: list[str] = []
+    for hub in task.dataset.hub:
+        try:
+            table = datasets.load_dataset(hub.path, hub.config, split=task.dataset.split, revision=hub.revision)
+        except Exception as error:  # the library raises a dozen kinds, from OSError to its own
+            problems.append(f"{hub.path}: {_reason(error)}")
+            continue
+        for column, feature in table.features.items():
+            if isinstance(feature, datasets.Image):
+                table = table.cast_column(column, datasets.Image(decode=False))
+        return Source(lambda table=table: iter(table), Path.cwd(), len(table), _origin(hub))  # type: ignore[misc]
+    raise DataError(
+        f"task {task.task}: dataset not available ({'; '.join(problems)}). "
+        "With a network, check the connection and, for a gated dataset, run `hf auth login` and accept its terms at "
+        f"https://huggingface.co/datasets/{task.dataset.hub[0].path}; without one, fetch a copy elsewhere "
+        f"(`hf download --repo-type dataset {task.dataset.hub[0].path} --local-dir DIR`) and pass --data-dir DIR."
+    )
+
+
+def _origin(hub: HubSource) -> str:
+    return f"{hub.path}@{hub.revision or 'main'}"
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "gated" in text.lower() or "401" in text or "403" in text:
+        return "gated or private; not logged in"
+    if os.environ.get("HF_HUB_OFFLINE") == "1":
+        return "offline (HF_HUB_OFFLINE=1) and not in the cache"
+    return text[:200]

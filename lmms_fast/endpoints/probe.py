@@ -1,0 +1,58 @@
+"""Control plane: is an endpoint there, is the key right, which model does it serve?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from lmms_fast.endpoints.classify import message
+from lmms_fast.endpoints.presets import Endpoint, Profile
+from lmms_fast.errors import EndpointError
+
+
+async def connect(profile: Profile, model: str | None, api_key: str | None) -> Endpoint:
+    """An endpoint that was reached and knows the model. Raises EndpointError with one sentence if not.
+
+    Without `model` the server must serve exactly one.
+    """
+    served = await served_models(profile, api_key)
+    if served is None and model is None:
+        raise EndpointError(f"{profile.name}: the server does not list its models; name one with --model.")
+    if model is None:
+        if served is None or len(served) != 1:
+            names = ", ".join((served or [])[:20])
+            raise EndpointError(f"{profile.name} serves {len(served or [])} models; choose with --model: {names}.")
+        model = served[0]
+    # Listing is advisory for hosted APIs (aliases, previews); a server of our own kind lists all it answers to.
+    elif served is not None and model not in served and len(served) <= 20:
+        raise EndpointError(f"{profile.name} does not serve '{model}'; it serves: {', '.join(served)}.")
+    return Endpoint(profile.name, profile, model, api_key)
+
+
+async def served_models(profile: Profile, api_key: str | None) -> list[str] | None:
+    """Names from ``/models``; None where an API has no such list. Raises EndpointError: unreachable, or wrong key."""
+    url = f"{profile.base_url}/models"
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    try:
+        async with httpx.AsyncClient(timeout=20) as client:
+            answer = await client.get(url, headers=headers)
+    except httpx.TimeoutException:
+        raise EndpointError(f"{profile.name}: no answer from {url} within 20 s; is the server up?") from None
+    except httpx.HTTPError as error:
+        raise EndpointError(f"{profile.name}: cannot reach {url} ({error}); is the server up, the URL right?") from None
+    if answer.status_code in (401, 403):
+        names = " or ".join(profile.key_env)
+        how = f"the key was refused ({message(answer.content)})" if api_key else "it wants a key and none was found"
+        raise EndpointError(f"{profile.name}: {how}; set {names}, or name another variable with --api-key-env.")
+    if answer.status_code >= 500:
+        raise EndpointError(f"{profile.name}: {url} answers HTTP {answer.status_code}: {message(answer.content)}")
+    return _names(answer)
+
+
+def _names(answer: httpx.Response) -> list[str] | None:
+    try:
+        content: dict[str, Any] = answer.json()
+        return [str(item["id"]) for item in content["data"]] if answer.status_code == 200 else None
+    except (ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,96 @@
+"""Messages ↔ JSON bytes. Pure; runs in the feed's thread.
+
+Bodies are joined from parts, so that a picture's base64 is never walked by a JSON encoder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from lmms_fast.media.encode import encode
+from lmms_fast.types import Failure, Media, Message, Response, Usage, digest
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A request's JSON after the model's name, which each server of a pool may spell differently."""
+
+    tail: bytes
+    digests: tuple[str, ...]
+    """Of the media, in message order."""
+
+    def for_model(self, model: str) -> bytes:
+        """The whole body."""
+        return b'{"model":' + orjson.dumps(model) + self.tail
+
+
+def build(messages: Sequence[Message], params: Mapping[str, Any]) -> Body:
+    """The body of a chat completion. Raises media.BadMedia or OSError when a picture cannot be read."""
+    digests: list[str] = []
+    settings = orjson.dumps(params)[1:-1]
+    chunks = [b"," + settings if settings else b"", b',"messages":[']
+    for number, message in enumerate(messages):
+        chunks.append(b"," if number else b"")
+        chunks += _message(message, digests)
+    chunks.append(b"]}")
+    return Body(b"".join(chunks), tuple(digests))
+
+
+def _message(message: Message, digests: list[str]) -> Iterator[bytes]:
+    yield b'{"role":"' + message.role.encode() + b'","content":'
+    if message.role == "system" and all(isinstance(part, str) for part in message.parts):
+        yield orjson.dumps("".join(str(part) for part in message.parts)) + b"}"
+        return
+    yield b"["
+    for number, part in enumerate(message.parts):
+        yield b"," if number else b""
+        if isinstance(part, Media):
+            data = part.read()
+            digests.append(digest(data))
+            mime, encoded = encode(data)
+            yield b'{"type":"image_url","image_url":{"url":"data:' + mime.encode() + b";base64,"
+            yield encoded
+            yield b'"}}'
+        else:
+            yield b'{"type":"text","text":' + orjson.dumps(part) + b"}"
+    yield b"]}"
+
+
+def parse(key: str, body: bytes, *, latency_s: float, attempts: int, served_by: str) -> Response | Failure:
+    """A 200's body. Anything that is not a chat completion is a failure, never an empty answer."""
+    try:
+        content = orjson.loads(body)
+        choice = content["choices"][0]
+        message = choice["message"]
+        text = message.get("content")
+        usage = content.get("usage") or {}
+        reasoning = message.get("reasoning") or message.get("reasoning_content")
+        response = Response(
+            key=key,
+            text=_plain(text, message.get("refusal")),
+            reasoning=reasoning if isinstance(reasoning, str) else None,
+            finish_reason=choice.get("finish_reason"),
+            usage=Usage(usage.get("prompt_tokens"), usage.get("completion_tokens")),
+            latency_s=round(latency_s, 4),
+            attempts=attempts,
+            served_by=served_by,
+        )
+    except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError):
+        shown = body[:120].decode("utf-8", "replace")
+        return Failure(key, "malformed", f"200 but not a chat completion: {shown!r}", attempts, served_by)
+    return response
+
+
+def _plain(text: Any, refusal: Any) -> str:
+    """Content as text: null (a refusal, or nothing generated) is an empty answer; content parts are joined."""
+    if text is None:
+        return refusal if isinstance(refusal, str) else ""
+    if isinstance(text, list):
+        return "".join(part.get("text", "") for part in text)
+    if not isinstance(text, str):
+        raise TypeError
+    return text

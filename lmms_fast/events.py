@@ -1,0 +1,66 @@
+"""Small records of what happened, for the live view and `--json`. Nothing depends on anyone listening."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ServerPhase:
+    """A server we launch is on its way up (or down)."""
+
+    phase: str
+    """starting | importing | loading | warming | ready | reused | stopping"""
+    line: str
+    """The last line of its log."""
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class TaskSized:
+    """How many samples a task will ask, once known; `done` of them were answered by an earlier session."""
+
+    task: str
+    total: int | None
+    done: int
+
+
+@dataclass(frozen=True, slots=True)
+class RequestStarted:
+    """A request left."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRetried:
+    """An attempt failed and will be made again."""
+
+    key: str
+    kind: str
+    detail: str
+    wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SampleDone:
+    """A sample has its outcome."""
+
+    task: str
+    key: str
+    value: float | None
+    """Its score so far; None: not measured."""
+    failure: str | None
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """One sentence the user should see."""
+
+    text: str
+
+
+Event = ServerPhase | TaskSized | RequestStarted | RequestRetried | SampleDone | Notice
+Notify = Callable[[Event], None]

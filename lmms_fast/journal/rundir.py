@@ -1,0 +1,114 @@
+"""A run's directory: paths, lock, manifest. Another spec on the same directory is refused, difference shown."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+
+from lmms_fast.errors import StorageError, UsageError
+
+_OPTIONS = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+
+
+class RunDir:
+    """An opened, locked run directory."""
+
+    def __init__(self, path: Path, *, fresh: bool = False) -> None:
+        self.path = path
+        try:
+            if fresh and path.exists():
+                path.rename(path.with_name(f"{path.name}.old-{time.strftime('%Y%m%d-%H%M%S')}"))
+            path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            raise StorageError(f"{path}: cannot be used as a run directory ({error.strerror}).") from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(self._lock)
+            raise UsageError(f"{path}: another lmms-fast is running there; wait for it or give another -o.") from None
+
+    @property
+    def journal(self) -> Path:
+        """The append-only journal."""
+        return self.path / "journal.jsonl"
+
+    @property
+    def server_log(self) -> Path:
+        """Log of a vLLM that this run launched."""
+        return self.path / "server.log"
+
+    def samples(self, task: str) -> Path:
+        """Per-sample file of a task."""
+        return self.path / f"samples_{task}.jsonl"
+
+    def manifest(self) -> dict[str, Any] | None:
+        """What the run recorded of itself; None in a new directory."""
+        return read_json(self.path / "manifest.json")
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Replace a JSON file in one step, so that a kill leaves the old one or the new one."""
+        write_bytes(self.path / name, orjson.dumps(content, option=_OPTIONS) + b"\n")
+
+    def claim(self, identity: Mapping[str, Any]) -> None:
+        """Refuse to mix results: the directory must be new or hold a run of the same identity."""
+        manifest = self.manifest()
+        if manifest is None:
+            return
+        changes = differences(manifest["identity"], identity)
+        if changes:
+            raise UsageError(
+                f"{self.path} holds another run; {'; '.join(changes)}. Give another -o, or --fresh to set the old one "
+                "aside."
+            )
+
+    def close(self) -> None:
+        """Give up the lock."""
+        os.close(self._lock)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """A JSON file's object; None where there is no such file. Raises UsageError if it is not JSON."""
+    try:
+        content: dict[str, Any] = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, orjson.JSONDecodeError) as error:
+        raise UsageError(f"{path}: cannot be read ({error}).") from None
+    return content
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Replace a file in one step. Raises StorageError."""
+    temporary = path.with_name(path.name + ".tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(f"{path}: cannot be written ({error.strerror}); make room and run the command again.") from None
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """``key: was A, now B`` for every leaf that differs."""
+    lines: list[str] = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            lines += differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            lines.append(f"{prefix}{key}: was {before!r}, now {after!r}")
+    return lines

@@ -1,0 +1,4 @@
+"""Pictures on their way to the wire.
+
+encode.py   stored bytes → a data URL's parts; passed through where servers read the format, else converted once
+"""

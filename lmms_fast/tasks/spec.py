@@ -1,0 +1,262 @@
+"""The schema of a task YAML. A mistake is answered with the file, the key and what is allowed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import orjson
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from lmms_fast.errors import TaskError
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HubSource(_Strict):
+    """One place on the Hugging Face hub where the dataset lives."""
+
+    path: str
+    config: str | None = None
+    revision: str | None = None
+
+
+class Dataset(_Strict):
+    """Where the rows come from: the hub (sources are tried in order), or files beside the YAML."""
+
+    hub: tuple[HubSource, ...] = ()
+    files: tuple[str, ...] = ()
+    split: str = "test"
+
+    @field_validator("hub", "files", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | dict) else value
+
+    @field_validator("hub", mode="before")
+    @classmethod
+    def _bare_path(cls, value: Any) -> Any:
+        return tuple({"path": item} if isinstance(item, str) else item for item in value)
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Dataset:
+        if bool(self.hub) == bool(self.files):
+            raise ValueError("give either `hub` or `files`")
+        return self
+
+
+class Interleave(_Strict):
+    """Placeholders in the text that stand for pictures."""
+
+    pattern: str
+    """Regular expression with one group, for example ``<image (\\d+)>``."""
+    column: str
+    """Column of the picture, ``{}`` standing for the group: ``image_{}``."""
+
+
+class TextPart(_Strict):
+    """A Jinja template over the row's columns, `choices_text` and the task's `tables`."""
+
+    text: str
+    interleave: Interleave | None = None
+
+
+class ImagePart(_Strict):
+    """A column that holds one picture, or a list of them."""
+
+    image: str
+
+
+class Prompt(_Strict):
+    """The turn that is sent: parts in order."""
+
+    system: str | None = None
+    user: tuple[Annotated[TextPart | ImagePart, Field(union_mode="left_to_right")], ...] = Field(min_length=1)
+
+
+class Target(_Strict):
+    """Accepted answers: a template, or a column that may hold several."""
+
+    template: str | None = None
+    column: str | None = None
+    """A list, a string that spells a Python list, or a plain value."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Target:
+        if (self.template is None) == (self.column is None):
+            raise ValueError("give a template string, or `column: NAME`")
+        return self
+
+
+class Generation(_Strict):
+    """Request settings of the benchmark; command-line flags win."""
+
+    max_tokens: int = Field(default=1024, gt=0)
+    temperature: float = Field(default=0.0, ge=0)
+    top_p: float | None = Field(default=None, gt=0, le=1)
+    stop: tuple[str, ...] = Field(default=(), max_length=4)  # vLLM refuses a fifth
+    extra: dict[str, Any] = {}
+
+
+class Rule(_Strict):
+    """A named function of `lmms_fast.metrics` and its options."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+
+class Scoring(_Strict):
+    """Response text → prediction → score."""
+
+    extract: Rule
+    match: Rule = Rule(name="exact")
+
+
+class Report(_Strict):
+    """One aggregation over the task's scores."""
+
+    aggregate: str = "mean"
+    metric: str = "accuracy"
+    by: tuple[str, ...] = ()
+    options: dict[str, Any] = {}
+
+
+class Task(_Strict):
+    """One task file, resolved (`extends` merged, defaults filled in)."""
+
+    task: str
+    benchmark: str
+    about: str
+    source: str
+    """Paper or repository that defines prompt and metric."""
+    licence: str
+    dataset: Dataset
+    id: str = "{{ row }}"
+    """Template of the sample's id; must be unique."""
+    prompt: Prompt
+    choices: str | tuple[str, ...] = ()
+    """A column with the list of options, or the columns that hold one option each."""
+    target: Target
+    groups: dict[str, str] = {}
+    """Template per group name; later ones see earlier ones."""
+    tables: dict[str, dict[str, str]] = {}
+    """Constants for the templates."""
+    keep_together: str | None = None
+    """Column whose equal, adjacent rows --limit must not part."""
+    generation: Generation = Generation()
+    score: Scoring
+    report: tuple[Report, ...] = (Report(),)
+    hooks: str | None = None
+    """Python file beside the YAML with ``prepare(doc) -> doc``."""
+    file: Path = Field(exclude=True)
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _bare_template(cls, value: Any) -> Any:
+        return {"template": value} if isinstance(value, str) else value
+
+    def digest(self) -> str:
+        """Hash of everything that decides prompts and scores; two runs with equal digests are comparable."""
+        hasher = hashlib.blake2b(orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS), digest_size=8)
+        if self.hooks:
+            hasher.update((self.file.parent / self.hooks).read_bytes())
+        return hasher.hexdigest()
+
+
+class Group(_Strict):
+    """A named set of tasks; `weight` says how its headline is averaged."""
+
+    group: str
+    about: str
+    tasks: tuple[str, ...] = Field(min_length=1)
+    weight: Literal["equal", "size", "none"] = "equal"
+    file: Path = Field(exclude=True)
+
+
+def load_file(path: Path) -> Task | Group:
+    """Read one task or group file. Raises TaskError with file, key and what is allowed."""
+    content = _read(path)
+    if (parent := content.pop("extends", None)) is not None:
+        base = _read(path.parent / str(parent))
+        if "extends" in base:
+            raise TaskError(f"{path}: extends {parent}, which itself extends another file; only one step is allowed.")
+        content = _merge(base, content)
+    model: type[Task | Group] = Group if "group" in content else Task
+    try:
+        found = model.model_validate({**content, "file": path})
+    except ValidationError as error:
+        raise TaskError(_sentence(path, error)) from None
+    name = found.group if isinstance(found, Group) else found.task
+    if name != path.stem:
+        raise TaskError(f"{path}: the name is '{name}' but the file is {path.name}; a task is found by its file name.")
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TaskError(f"{path}: cannot be read ({error.strerror}).") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise TaskError(f"{path}:{where}: not valid YAML: {getattr(error, 'problem', error)}.") from None
+    if not isinstance(content, dict):
+        raise TaskError(f"{path}: a task file is a mapping with keys such as task, dataset, prompt.")
+    return content
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merge(base[key], value) if both else value
+    return merged
+
+
+def _sentence(path: Path, error: ValidationError) -> str:
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    key = ".".join(location)
+    more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    where = f"{path}{_line_of(path, location)}: `{key}`" if key else f"{path}"
+    if first["type"] == "extra_forbidden":
+        return f"{where} is not a key here; allowed: {', '.join(_allowed(first['loc']))}.{more}"
+    return f"{where}: {first['msg'].removeprefix('Value error, ')}.{more}"
+
+
+def _line_of(path: Path, location: list[str]) -> str:
+    """``:LINE`` of the key, followed as deep as the file itself has it."""
+    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    line: int | None = None
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            match = next((pair for pair in node.value if pair[0].value == part), None)
+            if match is None:
+                break
+            line, node = match[0].start_mark.line + 1, match[1]
+        elif isinstance(node, yaml.SequenceNode) and part.isdigit() and int(part) < len(node.value):
+            node = node.value[int(part)]
+            line = node.start_mark.line + 1
+    return f":{line}" if line else ""
+
+
+def _allowed(location: tuple[int | str, ...]) -> list[str]:
+    models: dict[str, type[BaseModel]] = {
+        "dataset": Dataset, "hub": HubSource, "prompt": Prompt, "TextPart": TextPart, "ImagePart": ImagePart,
+        "interleave": Interleave, "target": Target, "generation": Generation, "score": Scoring, "report": Report,
+        "extract": Rule, "match": Rule,
+    }  # fmt: skip
+    for part in reversed(location[:-1]):
+        if part in models:
+            return list(models[str(part)].model_fields)
+    return [name for name in Task.model_fields if name != "file"] + ["extends", "group", "tasks", "weight"]

@@ -1,0 +1,170 @@
+"""The records that pass between the rooms. Frozen, slotted, standard library only.
+
+One sample's way: `Doc` → `Sample` → (request bytes) → `Outcome` (`Response` | `Failure`) → `Prediction` → `Score`.
+A `Failure` has no text, so nothing can score it as an answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+Doc = Mapping[str, Any]
+"""A dataset row as stored, media undecoded."""
+
+FailureKind = Literal[
+    "connection",  # refused, reset, cut off
+    "timeout",
+    "rate_limit",  # 429
+    "server",  # 5xx
+    "malformed",  # 200 whose body is not a chat completion
+    "bad_request",  # 400 and 422
+    "too_long",  # 400 that says the prompt exceeds the context
+    "media",  # we could not read the picture, or the server said it could not
+    "auth",  # 401, 403
+    "not_found",  # 404: model or path
+]
+TRANSIENT: frozenset[FailureKind] = frozenset({"connection", "timeout", "rate_limit", "server", "malformed"})
+"""Kinds that may pass when tried again; the others are final."""
+
+
+@dataclass(frozen=True, slots=True)
+class Media:
+    """One picture as it was stored."""
+
+    source: bytes | Path
+    """Encoded bytes (JPEG, PNG, …), or a file that holds them; read only when the request is built."""
+    kind: Literal["image"] = "image"
+
+    def read(self) -> bytes:
+        """The encoded bytes. Raises OSError if the file cannot be read."""
+        return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
+
+
+def digest(data: bytes) -> str:
+    """Name of a medium's content in run files: 32 hex digits of BLAKE2b."""
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn; `parts` keep the order of text and media that the task declared."""
+
+    role: Literal["system", "user", "assistant"]
+    parts: tuple[str | Media, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One question to be scored."""
+
+    task: str
+    id: str
+    """Unique within the task."""
+    messages: tuple[Message, ...]
+    target: tuple[str, ...]
+    """Accepted answers; for multiple choice the letter(s). Empty where the answers are withheld (test splits)."""
+    choices: tuple[str, ...] = ()
+    """Option texts in letter order; empty for open questions."""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    """Values to aggregate by (subject, category, image …)."""
+    repeat: int = 0
+
+    @property
+    def key(self) -> str:
+        """The sample's name in a run: ``task/id#repeat``."""
+        return f"{self.task}/{self.id}#{self.repeat}"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens as the server counted them; None where it did not say."""
+
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What a model answered."""
+
+    key: str
+    text: str
+    reasoning: str | None
+    """The server's separate reasoning field; thinking that stays inside `text` is cut off at scoring."""
+    finish_reason: str | None
+    usage: Usage
+    latency_s: float
+    """From the first byte sent to the last received, of the attempt that succeeded."""
+    attempts: int
+    served_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A sample that could not be measured."""
+
+    key: str
+    kind: FailureKind
+    detail: str
+    attempts: int
+    served_by: str | None = None
+
+    @property
+    def final(self) -> bool:
+        """True when trying again cannot help."""
+        return self.kind not in TRANSIENT
+
+
+Outcome = Response | Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a rule found in a response."""
+
+    answer: str | tuple[str | float, ...] | None
+    """None: no answer found, which is never right and is counted apart. A tuple: several readings, any of which may
+    match (open questions)."""
+    rule: str
+    """Which rule decided, for the sample browser."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The verdict on one sample: 1.0 right, 0.0 wrong, between for graded metrics."""
+
+    value: float
+    prediction: Prediction
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One sample as the aggregations see it: numbers and group names, no texts."""
+
+    id: str
+    repeat: int
+    groups: Mapping[str, str]
+    value: float | None
+    """None: not measured."""
+    answered: bool
+    """False: measured, but no answer was found (then `value` is 0)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """One number over many samples."""
+
+    metric: str
+    group: str | None
+    """``column=value``, or None for the task's headline."""
+    value: float | None
+    """None over nothing (n = 0)."""
+    stderr: float | None
+    n: int
+    """Samples the value rests on: those measured."""
+    n_no_answer: int
+    n_failed: int
