@@ -1,0 +1,75 @@
+"""Bounded hand-over from the feed's thread to the event loop.
+
+`put` blocks the thread while the budget of items or bytes is spent; that is the whole back-pressure. The budget is
+given back when an item is finished, not when it is taken, so it bounds everything between dataset and journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterable
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Closed(Exception):
+    """The reader has gone; the feeding thread should end."""
+
+
+class Channel(Generic[T]):
+    """One producing thread, one consuming event loop."""
+
+    def __init__(self, max_items: int, max_bytes: int, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._queue: asyncio.Queue[tuple[T, int] | None] = asyncio.Queue()
+        self._room = threading.Condition()
+        self._items_left, self._bytes_left = max_items, max_bytes
+        self._max_bytes = max_bytes
+        self._closed = False
+
+    def put(self, item: T, size: int) -> None:
+        """Hand over an item of `size` bytes. One larger than the whole budget passes alone. Raises Closed."""
+        size = min(size, self._max_bytes)
+        with self._room:
+            self._room.wait_for(lambda: self._closed or (self._items_left > 0 and self._bytes_left >= size))
+            if self._closed:
+                raise Closed
+            self._items_left -= 1
+            self._bytes_left -= size
+        self._loop.call_soon_threadsafe(self._queue.put_nowait, (item, size))
+
+    def finish(self) -> None:
+        """No more items will come."""
+        with self._room:
+            if not self._closed:
+                self._loop.call_soon_threadsafe(self._queue.put_nowait, None)
+
+    def give_back(self, size: int) -> None:
+        """An item is finished; `size` as it came out of the channel."""
+        with self._room:
+            self._items_left += 1
+            self._bytes_left += size
+            self._room.notify()
+
+    def close(self) -> None:
+        """The reader stops; a waiting `put` raises Closed."""
+        with self._room:
+            self._closed = True
+            self._room.notify_all()
+
+    async def __aiter__(self) -> AsyncIterator[tuple[T, int]]:
+        while (item := await self._queue.get()) is not None:
+            yield item
+
+
+def feed_all(channel: Channel[T], items: Iterable[tuple[T, int]]) -> None:
+    """Drain an iterable into the channel; the body of the feed's thread."""
+    try:
+        for item, size in items:
+            channel.put(item, size)
+    except Closed:
+        return
+    finally:
+        channel.finish()

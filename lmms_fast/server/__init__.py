@@ -1,0 +1,8 @@
+"""The vLLM that a run launches.
+
+spec.py     what to serve
+command.py  spec → command line and environment, pure
+guard.py    parent of the server process: nothing survives lmms-fast, not even its `kill -9`
+launch.py   start, wait until ready, notice death, stop
+hints.py    the end of a log → the cause and what to do, pure
+"""

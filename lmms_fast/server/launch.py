@@ -1,0 +1,177 @@
+"""Start a vLLM, wait until it answers, notice when it dies, stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from lmms_fast.errors import ServerError
+from lmms_fast.events import Notify, ServerPhase
+from lmms_fast.server.command import command, environment, installed, write_stub
+from lmms_fast.server.hints import explain, tail
+from lmms_fast.server.spec import ServerSpec
+
+_GUARD = Path(__file__).with_name("guard.py")
+_PATIENCE_S = 600.0  # without any sign of progress: a new log line, or a growing download
+_PHASES = (
+    ("Application startup complete", "ready"),
+    ("Starting vLLM server", "warming"),
+    ("Loading weights took", "warming"),
+    ("Starting to load model", "loading"),
+    ("Initializing a V1 LLM engine", "loading"),
+    ("non-default args", "importing"),
+)
+
+
+class Server:
+    """A launched vLLM. Use as an async context manager; leaving it stops the server."""
+
+    def __init__(
+        self, process: asyncio.subprocess.Process, lifeline: int, *, port: int, api_key: str, names: Sequence[str],
+        argv: Sequence[str], log_path: Path, notify: Notify, facts: Mapping[str, Any],
+    ) -> None:  # fmt: skip
+        self._process, self._lifeline, self._notify = process, lifeline, notify
+        self._names = tuple(names)
+        self._started = time.monotonic()
+        self.base_url = f"http://127.0.0.1:{port}/v1"
+        self.api_key = api_key
+        self.served_name = names[0]
+        self.command = tuple(argv)
+        self.log_path = log_path
+        self.facts: dict[str, Any] = dict(facts)
+
+    async def ready(self) -> None:
+        """Wait until the server answers to our own model name. Raises ServerError with the cause if it will not."""
+        progress, seen = time.monotonic(), (0, 0)
+        async with httpx.AsyncClient(timeout=5) as client:
+            while not await self._answers(client):
+                if self._process.returncode is not None:
+                    raise self._death("did not start")
+                if (now := (self._log_size(), _download_size())) != seen:
+                    progress, seen = time.monotonic(), now
+                if time.monotonic() - progress > _PATIENCE_S:
+                    raise self._death(f"showed no progress for {_PATIENCE_S:.0f} s")
+                self._tell(self._phase())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._process.wait(), 0.5)
+        self._tell("ready")
+
+    async def died(self) -> ServerError:
+        """Wait for an end that nobody asked for. vLLM exits with 0 when its engine dies, so the code says nothing."""
+        await self._process.wait()
+        return self._death("died")
+
+    async def stop(self) -> None:
+        """End the server and everything below it; harmless when it has ended."""
+        if self._lifeline >= 0:
+            os.close(self._lifeline)
+            self._lifeline = -1
+        await self._process.wait()
+
+    async def _answers(self, client: httpx.AsyncClient) -> bool:
+        headers = {"Authorization": f"Bearer {self.api_key}"}
+        try:
+            answer = await client.get(f"{self.base_url}/models", headers=headers)
+            models = {item["id"]: item for item in answer.json()["data"]}
+        except (httpx.HTTPError, ValueError, KeyError):
+            return False
+        # Two servers can share a port without noticing (SO_REUSEPORT); the unique name tells ours.
+        if self._names[-1] not in models:
+            return False
+        self.facts["max_model_len"] = models[self._names[-1]].get("max_model_len")
+        return True
+
+    def _death(self, what: str) -> ServerError:
+        log = self._log()
+        return ServerError(
+            f"vLLM {what} (exit code {self._process.returncode}).{explain(log)} Its log: {self.log_path}; it ends:\n"
+            f"{tail(log)}"
+        )
+
+    def _tell(self, phase: str) -> None:
+        last = tail(self._log(), 1)
+        self._notify(ServerPhase(phase, last, time.monotonic() - self._started))
+
+    def _phase(self) -> str:
+        log = self._log()
+        return next((phase for mark, phase in _PHASES if mark in log), "starting")
+
+    def _log(self) -> str:
+        with self.log_path.open("rb") as file:
+            file.seek(max(0, self._log_size() - 65536))
+            return file.read().decode("utf-8", "replace")
+
+    def _log_size(self) -> int:
+        return self.log_path.stat().st_size
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+async def launch(spec: ServerSpec, *, log_path: Path, notify: Notify) -> Server:
+    """Start a server and return at once; `Server.ready` waits for it. Raises ServerError when vLLM is not installed."""
+    platform, version = installed()
+    port = _free_port()
+    # The model's own name for people, a unique one to recognise our server by.
+    names = (_short_name(spec.model), f"lmms-fast-{secrets.token_hex(6)}")
+    api_key = secrets.token_urlsafe(32)
+    argv = command(spec, port=port, names=names, platform=platform)
+    extra = environment(
+        spec, platform=platform, api_key=api_key, cores=sorted(os.sched_getaffinity(0)), memory_bytes=_memory_bytes()
+    )
+    if platform == "cpu":
+        stub = Path(tempfile.gettempdir()) / f"lmms-fast-{os.getuid()}" / "vllm-stub"
+        write_stub(stub, version)
+        extra["PYTHONPATH"] = os.pathsep.join(filter(None, [str(stub), os.environ.get("PYTHONPATH")]))
+    read_end, write_end = os.pipe()
+    try:
+        with log_path.open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-I", str(_GUARD), str(read_end), *argv,
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env={**os.environ, **extra},
+                pass_fds=(read_end,), start_new_session=True,
+            )  # fmt: skip
+    finally:
+        os.close(read_end)
+    shown = {name: value for name, value in extra.items() if name not in ("VLLM_API_KEY", "PYTHONPATH")}
+    facts = {"vllm": version, "platform": platform, "model": spec.model, "environment": shown}
+    return Server(process, write_end, port=port, api_key=api_key, names=names, argv=argv, log_path=log_path,
+                  notify=notify, facts=facts)  # fmt: skip
+
+
+def _short_name(model: str) -> str:
+    return Path(model).resolve().name if Path(model).is_dir() else model
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _download_size() -> int:
+    """Bytes of unfinished downloads in the hub's cache."""
+    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface")) / "hub"
+    return sum(path.stat().st_size for path in home.glob("models--*/blobs/*.incomplete"))
