@@ -121,15 +121,6 @@ class Scoring(_Strict):
     match: Rule = Rule(name="exact")
 
 
-class Report(_Strict):
-    """One aggregation over the task's scores."""
-
-    aggregate: str = "mean"
-    metric: str = "accuracy"
-    by: tuple[str, ...] = ()
-    options: dict[str, Any] = {}
-
-
 class Task(_Strict):
     """One task file, resolved (`extends` merged, defaults filled in)."""
 
@@ -154,7 +145,8 @@ class Task(_Strict):
     """Column whose equal, adjacent rows --limit must not part."""
     generation: Generation = Generation()
     score: Scoring
-    report: tuple[Report, ...] = (Report(),)
+    report: tuple[Rule, ...] = (Rule(name="mean"),)
+    """Aggregations; the first one's first number is the task's headline."""
     hooks: str | None = None
     """Python file beside the YAML with ``prepare(doc) -> doc``."""
     file: Path = Field(exclude=True)
@@ -253,7 +245,7 @@ def _line_of(path: Path, location: list[str]) -> str:
 def _allowed(location: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         "dataset": Dataset, "hub": HubSource, "prompt": Prompt, "TextPart": TextPart, "ImagePart": ImagePart,
-        "interleave": Interleave, "target": Target, "generation": Generation, "score": Scoring, "report": Report,
+        "interleave": Interleave, "target": Target, "generation": Generation, "score": Scoring, "report": Rule,
         "extract": Rule, "match": Rule,
     }  # fmt: skip
     for part in reversed(location[:-1]):

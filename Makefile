@@ -1,0 +1,4 @@
+.PHONY: smoke test lint install
+
+smoke test lint install:
+	python3 -m lmms_fast.bootstrap $@
