@@ -20,6 +20,7 @@ from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
 from lmms_fast.metrics.aggregate import aggregate, check_aggregate, group_mean
 from lmms_fast.metrics.score import ScoringRules, score
+from lmms_fast.tasks.catalog import Catalog, Selection
 from lmms_fast.tasks.spec import Group, Task
 from lmms_fast.types import Aggregate, Failure, Outcome, Response, Score, Scored
 
@@ -188,3 +189,10 @@ def _group_results(groups: Sequence[Group], results: Mapping[str, TaskResult]) -
         if group.weight != "none" and len(headlines) > 1:
             found[group.group] = group_mean("mean", headlines, group.weight)
     return found
+
+
+def recorded_tasks(directory: RunDir, include: Sequence[Path] = ()) -> Selection:
+    """The tasks a run was made with, as their files are now. Raises TaskError when one is gone."""
+    manifest = directory.manifest() or {}
+    spec = manifest["sessions"][-1]["spec"]
+    return Catalog([*include, *map(Path, spec["include_path"])]).select(spec["tasks"])

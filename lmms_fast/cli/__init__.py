@@ -1,0 +1,6 @@
+"""The command line: parse, call, print.
+
+app.py     `lmms-fast`, with eval, resume and score
+tasks.py   tasks list, show, check
+doctor.py  what is installed, what can be reached, does the endpoint see
+"""

@@ -1,0 +1,73 @@
+"""`lmms-fast tasks`: list, show, check."""
+
+from __future__ import annotations
+
+from itertools import islice
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from lmms_fast.tasks.catalog import Catalog
+from lmms_fast.tasks.spec import Group
+
+app = typer.Typer(help="What can be evaluated.", no_args_is_help=True, rich_markup_mode=None)
+_Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Folder with task YAMLs of your own.")]
+
+
+@app.command("list")
+def list_tasks(include_path: _Include = None) -> None:
+    """All tasks and groups, with a line about each."""
+    catalog = Catalog(include_path or ())
+    table = Table(box=None, pad_edge=False)
+    table.add_column("name", style="bold")
+    table.add_column("about")
+    for name in catalog.names():
+        found = catalog.load(name)
+        members = f" ({', '.join(found.tasks)})" if isinstance(found, Group) else ""
+        table.add_row(name, found.about + members)
+    Console().print(table)
+
+
+@app.command()
+def show(name: str, include_path: _Include = None) -> None:
+    """A task's whole definition, defaults filled in."""
+    found = Catalog(include_path or ()).load(name)
+    print(yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110).rstrip())
+    print(f"# {found.file}")
+
+
+@app.command()
+def check(
+    name: str,
+    limit: Annotated[int, typer.Option(help="Samples to render.")] = 3,
+    data_dir: Annotated[Path | None, typer.Option(help="Local copies of datasets.")] = None,
+    include_path: _Include = None,
+) -> None:
+    """Check a task's file and data, and show exactly what would be sent."""
+    from lmms_fast.data.feed import Selection, feed_task  # noqa: PLC0415
+    from lmms_fast.data.source import open_source  # noqa: PLC0415
+    from lmms_fast.media.encode import sniff  # noqa: PLC0415
+    from lmms_fast.report.result import rules_of  # noqa: PLC0415
+    from lmms_fast.types import Media  # noqa: PLC0415
+
+    for task in Catalog(include_path or ()).select([name]).tasks:
+        rules_of(task)
+        source = open_source(task, data_dir)
+        print(f"{task.task}: {source.count if source.count is not None else '?'} rows from {source.origin}")
+        for fed in islice(feed_task(task, source, Selection(), lambda _: False), limit):
+            print(f"\n--- {fed.sample.key}   target: {', '.join(fed.sample.target)}")
+            if fed.failure is not None:
+                print(f"cannot be asked: {fed.failure.detail}")
+            for message in fed.sample.messages:
+                print(f"[{message.role}]")
+                for part in message.parts:
+                    if isinstance(part, Media):
+                        data = part.read()
+                        print(f"<picture: {sniff(data) or 'will be converted'}, {len(data)} bytes>")
+                    else:
+                        print(part)
+        print()

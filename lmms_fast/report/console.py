@@ -1,0 +1,210 @@
+"""What a terminal shows: a live view while a run goes on, the score table at its end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from dataclasses import asdict, dataclass
+from types import TracebackType
+from typing import Self, TextIO
+
+import orjson
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from lmms_fast.events import Event, Notice, RequestRetried, RequestStarted, SampleDone, ServerPhase, TaskSized
+from lmms_fast.report.result import RunResult
+from lmms_fast.types import Aggregate
+
+_PLAIN_EVERY_S = 10.0
+
+
+@dataclass(slots=True)
+class _Progress:
+    total: int | None = None
+    done: int = 0
+    failed: int = 0
+    scored: int = 0
+    value_sum: float = 0.0
+
+
+class Tally:
+    """What the events add up to."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, _Progress] = {}
+        self.server: ServerPhase | None = None
+        self.notices: list[str] = []
+        self.trouble: str | None = None
+        self.in_flight = self.finished = self.tokens = self.failed = 0
+        self.first_request: float | None = None
+        self._recent: deque[tuple[float, int]] = deque(maxlen=4096)
+
+    def add(self, event: Event) -> None:
+        """Take an event in. Called from the event loop and from the feed's thread."""
+        match event:
+            case ServerPhase():
+                self.server = event
+            case TaskSized():
+                self.tasks[event.task] = _Progress(event.total, event.done)
+            case RequestStarted():
+                self.in_flight += 1
+                self.first_request = self.first_request or time.monotonic()
+            case RequestRetried():
+                self.trouble = f"{event.key}: {event.detail}; again in {event.wait_s:.1f} s"
+            case SampleDone():
+                self._sample(event)
+            case Notice():
+                self.notices.append(event.text)
+
+    def _sample(self, event: SampleDone) -> None:
+        progress = self.tasks.setdefault(event.task, _Progress())
+        progress.done += 1
+        self.finished += 1
+        self.in_flight = max(0, self.in_flight - 1)
+        self.tokens += event.completion_tokens
+        self._recent.append((time.monotonic(), event.completion_tokens))
+        if event.failure is not None:
+            progress.failed += 1
+            self.failed += 1
+            self.trouble = f"{event.key}: {event.failure}"
+        elif event.value is not None:
+            progress.scored += 1
+            progress.value_sum += event.value
+
+    def rates(self) -> tuple[float, float]:
+        """Requests and tokens per second over the last ten seconds."""
+        now = time.monotonic()
+        while self._recent and self._recent[0][0] < now - 10:
+            self._recent.popleft()
+        if not self._recent:
+            return 0.0, 0.0
+        span = max(0.5, now - self._recent[0][0])
+        return len(self._recent) / span, sum(tokens for _, tokens in self._recent) / span
+
+    def eta_s(self) -> float | None:
+        """Seconds to the end at the present rate; None when a size or the rate is not known."""
+        rate, _ = self.rates()
+        if not rate or any(progress.total is None for progress in self.tasks.values()):
+            return None
+        return sum((progress.total or 0) - progress.done for progress in self.tasks.values()) / rate
+
+
+class LiveView:
+    """Progress on standard error: a moving view on a terminal, a line now and then elsewhere. A context manager."""
+
+    def __init__(self, *, quiet: bool = False, verbose: bool = False, stream: TextIO | None = None) -> None:
+        self.tally = Tally()
+        self._quiet, self._verbose = quiet, verbose
+        self._console = Console(file=stream or sys.stderr)
+        self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True)
+        self._moving = self._console.is_terminal and not quiet
+        self._last_line = 0.0
+        self._last_phase = ""
+
+    def __call__(self, event: Event) -> None:
+        """Take an event and show what should be shown."""
+        self.tally.add(event)
+        if self._quiet:
+            return
+        if isinstance(event, Notice):
+            self._console.print(Text(event.text))
+        elif self._verbose and isinstance(event, RequestRetried):
+            self._console.print(Text(f"retry {self.tally.trouble}"))
+        elif not self._moving:
+            self._plain(event)
+
+    def _plain(self, event: Event) -> None:
+        now = time.monotonic()
+        if isinstance(event, ServerPhase):
+            if event.phase != self._last_phase or now - self._last_line > _PLAIN_EVERY_S:
+                self._print(f"server {event.phase} ({event.elapsed_s:.0f} s) {event.line[-110:]}")
+            self._last_phase = event.phase
+        elif isinstance(event, SampleDone) and now - self._last_line > _PLAIN_EVERY_S:
+            self._print(self._summary())
+
+    def _print(self, line: str) -> None:
+        self._last_line = time.monotonic()
+        self._console.print(Text(line), soft_wrap=True)
+
+    def _summary(self) -> str:
+        tally = self.tally
+        requests, tokens = tally.rates()
+        tasks = ", ".join(f"{name} {one.done}/{one.total or '?'}" for name, one in tally.tasks.items())
+        eta = tally.eta_s()
+        left = f", {eta:.0f} s left" if eta is not None else ""
+        return f"{tasks}; {requests:.1f} requests/s, {tokens:.0f} tokens/s, {tally.failed} not measured{left}"
+
+    def _render(self) -> RenderableType:
+        tally = self.tally
+        rows: list[RenderableType] = []
+        if tally.server is not None and tally.first_request is None:
+            line = f"vLLM {tally.server.phase} {tally.server.elapsed_s:.0f} s"
+            rows.append(Text(line, style="bold"))
+            rows.append(Text(tally.server.line[: self._console.width - 2], style="dim", no_wrap=True))
+        table = Table.grid(padding=(0, 2))
+        for name, one in tally.tasks.items():
+            score = f"{one.value_sum / one.scored:.3f}" if one.scored else "–"
+            bar = ProgressBar(total=one.total or 1, completed=one.done, width=24)
+            failed = Text(f"{one.failed} not measured", style="red") if one.failed else Text("")
+            table.add_row(name, bar, f"{one.done}/{one.total or '?'}", score, failed)
+        rows.append(table)
+        if tally.first_request is not None:
+            requests, tokens = tally.rates()
+            eta = tally.eta_s()
+            left = f", {eta:.0f} s left" if eta is not None else ""
+            rows.append(Text(f"{tally.in_flight} in flight, {requests:.1f} requests/s, {tokens:.0f} tokens/s{left}"))
+        if tally.trouble:
+            rows.append(Text(tally.trouble[: self._console.width - 2], style="yellow", no_wrap=True))
+        return Group(*rows)
+
+    def __enter__(self) -> Self:
+        if self._moving:
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._moving:
+            self._live.stop()
+
+
+class JsonLines:
+    """Events as JSON lines, ``event`` naming the kind."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __call__(self, event: Event) -> None:
+        """Write one line."""
+        self._stream.write(orjson.dumps({"event": type(event).__name__, **asdict(event)}).decode() + "\n")
+        self._stream.flush()
+
+
+def score_table(result: RunResult) -> Table:
+    """Scores with their standard errors, and what became of every sample."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("task", "metric", "score", "± s.e.", "n", "no answer", "cut off", "not measured"):
+        table.add_column(name, justify="left" if name in ("task", "metric") else "right")
+    for name, task in result.tasks.items():
+        for number, one in enumerate(row for row in task.aggregates if row.group is None):
+            table.add_row(*_row(name if number == 0 else "", one, str(task.truncated)))
+    for name, one in result.groups.items():
+        table.add_row(*_row(name, one, ""), style="bold")
+    return table
+
+
+def _row(name: str, one: Aggregate, truncated: str) -> tuple[str, ...]:
+    value = "–" if one.value is None else f"{one.value:.4f}"
+    error = "" if one.stderr is None else f"{one.stderr:.4f}"
+    return name, one.metric, value, error, str(one.n), str(one.n_no_answer), truncated, str(one.n_failed)
+
+
+def failure_lines(result: RunResult) -> list[str]:
+    """One sentence per kind of failure, with an example."""
+    return [f"not measured, {kind}: {count} (e.g. {result.examples[kind]})" for kind, count in result.failures.items()]
