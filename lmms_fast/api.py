@@ -9,9 +9,9 @@ from typing import Any
 
 from lmms_fast.config.spec import make_spec
 from lmms_fast.events import Event, Notify
+from lmms_fast.journal.store import Journal
 from lmms_fast.pipeline.run import run
 from lmms_fast.report.result import RunResult, finish, load, recorded_tasks
-from lmms_fast.journal.store import Journal
 
 
 def _silent(_: Event) -> None:

@@ -27,8 +27,8 @@ from lmms_fast.errors import (
 )
 
 _EXIT_CODES = (
-    "Exit codes: 0 complete · 1 usage or internal error · 2 finished, but more samples than --max-failures could not be "
-    "measured · 5 the vLLM server did not start, or died · 130, 143 stopped by a signal (the same command continues)."
+    "Exit codes: 0 complete · 1 usage or internal error · 2 finished, but more samples than --max-failures could not "
+    "be measured · 5 the vLLM server did not start, or died · 130, 143 stopped by a signal (the same command continues)."
 )
 app = typer.Typer(
     name="lmms-fast",
@@ -44,7 +44,8 @@ app.command("doctor")(doctor.doctor)
 
 def _option(flag: str, text: str, *more: str) -> Any:
     """A flag that LMMS_FAST_<FLAG> sets too."""
-    return typer.Option(flag, *more, help=text, envvar="LMMS_FAST_" + flag.split("/")[0].strip("-").replace("-", "_").upper())
+    name = flag.partition("/")[0].strip("-").replace("-", "_").upper()
+    return typer.Option(flag, *more, help=text, envvar=f"LMMS_FAST_{name}")
 
 
 @app.command("eval", epilog=_EXIT_CODES)
@@ -94,7 +95,9 @@ def evaluate(
         bool | None, _option("--fresh/--resume", "Set an existing run aside, or continue it (default).")
     ] = None,
     config: Annotated[Path | None, _option("--config", "YAML with these flags as keys; flags win.")] = None,
-    dry_run: Annotated[bool, _option("--dry-run", "Check everything, show the first request of each task, send none.")] = False,
+    dry_run: Annotated[
+        bool, _option("--dry-run", "Check everything, show the first request of each task, send none.")
+    ] = False,
     json: Annotated[bool, _option("--json", "Events as JSON lines on standard output, the results last.")] = False,
     quiet: Annotated[bool, _option("--quiet", "Only the score table.", "-q")] = False,
     verbose: Annotated[bool, _option("--verbose", "Every retry.", "-v")] = False,

@@ -76,5 +76,6 @@ def _sees(endpoint: Endpoint) -> str:
         answers[colour] = (answer.choices[0].message.content or "").strip()
     told = ", ".join(f"{colour} → {answer!r}" for colour, answer in answers.items())
     right = all(colour in answer.lower() for colour, answer in answers.items())
-    verdict = "yes" if right else ("pictures arrive" if len(set(answers.values())) == 2 else "in doubt: same answer twice")
+    differ = len(set(answers.values())) == 2
+    verdict = "yes" if right else "pictures arrive" if differ else "in doubt: same answer twice"
     return f"{verdict} ({told})"

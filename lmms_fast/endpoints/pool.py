@@ -16,7 +16,7 @@ class Pool:
 
     def __init__(self, endpoints: Sequence[Endpoint], clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._in_flight = {endpoint: 0 for endpoint in endpoints}
+        self._in_flight = dict.fromkeys(endpoints, 0)
         self._resting: dict[Endpoint, float] = {}
 
     @property

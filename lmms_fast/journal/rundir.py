@@ -101,7 +101,7 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise StorageError(f"{path}: cannot be written ({error.strerror}); make room and run the command again.") from None
+        raise StorageError(f"{path}: cannot be written ({error.strerror}); make room and run it again.") from None
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:

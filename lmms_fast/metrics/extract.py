@@ -205,7 +205,7 @@ _OPENING = r"(?:\\boxed\{|\\text\{|[(\[{*_`$\"'“‘]){0,6}"
 _LETTER = r"(?P<letter>[A-Za-z])(?![\w'’]|-\w)"
 _STATEMENT = re.compile(
     r"(?:\b(?:answer|option|choice)\b[\s*_]{0,8}(?:is\b|[:=])[\s:*_]{0,8}(?:(?:the|option|choice|letter)\s){0,2}|(?=\\boxed\{))"
-    rf"(?P<opening>{_OPENING}){_LETTER}",
+    rf"{_OPENING}{_LETTER}",
     re.IGNORECASE,
 )
 _ALTERNATIVE = re.compile(
@@ -269,12 +269,11 @@ def _stated_letters(text: str, letters: str) -> set[str]:
 
 
 def _is_word(match: re.Match[str], text: str) -> bool:
-    """True for an "a" or "I" that is probably a word: "the answer is a dog", "Answer: A dog"."""
-    letter = match["letter"]
-    if match["opening"]:
+    """True for what is probably a word: "the answer is a dog", "Answer: A dog"."""
+    if text[match.start("letter") - 1] in "([{*_`":
         return False
-    clause = _CLAUSE.match(text, match.end()) is not None
-    return letter.islower() if letter not in "aiAI" else clause or letter.islower()
+    letter = match["letter"]
+    return letter.islower() or (letter in "AI" and _CLAUSE.match(text, match.end()) is not None)
 
 
 def _leading_letter(text: str, letters: str) -> str | None:
@@ -282,8 +281,10 @@ def _leading_letter(text: str, letters: str) -> str | None:
     match = _LEADING.match(text)
     if match is None or match["letter"] not in letters:
         return None
-    # A and I inside a sentence are more often words than options.
-    mentioned = {letter for letter in _MENTION.findall(text, match.end()) if letter in letters and letter not in "AI"}
+    # A and I inside a sentence are more often words than options, unless in brackets.
+    rest = text[match.end() :]
+    mentioned = {letter for letter in _MENTION.findall(rest) if letter not in "AI" or f"({letter})" in rest}
+    mentioned &= set(letters)
     return match["letter"] if mentioned <= {match["letter"]} else None
 
 

@@ -8,6 +8,7 @@ when the server ends by itself, the guard ends every process below it and exits 
 living on with the GPU's memory. LIFELINE_FD of -1 (a kept server) means: live until the server ends or a signal.
 """
 
+import contextlib
 import ctypes
 import os
 import select
@@ -20,15 +21,15 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36
 GRACE_S = 5.0
 
 
-def prctl(option, value):
+def prctl(option: int, value: int) -> None:
     ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
 
 
-def die_with_parent():
+def die_with_parent() -> None:
     prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def parents():
+def parents() -> dict[int, int]:
     """Every process's parent."""
     found = {}
     for name in os.listdir("/proc"):
@@ -42,17 +43,18 @@ def parents():
     return found
 
 
-def descendants():
+def descendants() -> list[int]:
     """Every process below this one."""
     table = parents()
-    below, frontier = [], {os.getpid()}
+    below: list[int] = []
+    frontier = {os.getpid()}
     while frontier:
         frontier = {pid for pid, parent in table.items() if parent in frontier}
         below += frontier
     return below
 
 
-def signal_all(pids, number):
+def signal_all(pids: list[int], number: int) -> None:
     for pid in pids:
         try:
             os.kill(pid, number)
@@ -60,22 +62,18 @@ def signal_all(pids, number):
             continue
 
 
-def reap():
-    try:
+def reap() -> None:
+    with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
-    except ChildProcessError:
-        pass
 
 
-def end_all(server):
+def end_all(server: "subprocess.Popen[bytes]") -> None:
     """TERM to the server, a few seconds' grace, then KILL to everything, until nothing is left."""
     if server.poll() is None:
         server.terminate()
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             server.wait(GRACE_S)
-        except subprocess.TimeoutExpired:
-            pass
     for _ in range(100):
         left = descendants()
         if not left:
@@ -86,18 +84,23 @@ def end_all(server):
         time.sleep(0.05)
 
 
-def main():
+def main() -> None:
     lifeline, command = int(sys.argv[1]), sys.argv[2:]
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)
     stop_signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    stopped = []
+    stopped: list[int] = []
     for number in stop_signals:
         signal.signal(number, lambda got, frame: stopped.append(got))
     signal.signal(signal.SIGCHLD, lambda got, frame: None)
-    server = subprocess.Popen(command, start_new_session=True, preexec_fn=die_with_parent, stdin=subprocess.DEVNULL)
+    server = subprocess.Popen(
+        command,
+        start_new_session=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509  (this process has no threads)
+        stdin=subprocess.DEVNULL,
+    )
     watched = [wake_read] + ([lifeline] if lifeline >= 0 else [])
     while server.poll() is None and not stopped:
         ready, _, _ = select.select(watched, [], [], 5.0)

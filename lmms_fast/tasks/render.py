@@ -62,7 +62,7 @@ class Renderer:
             columns = ", ".join(doc)
             raise TaskError(f"{self._task.file}: row {row}: {error}. The row has: {columns}.") from None
         system = system_prompt if system_prompt is not None else self._task.prompt.system
-        messages = (Message("user", parts),)
+        messages: tuple[Message, ...] = (Message("user", parts),)
         if system:
             messages = (Message("system", (system,)), *messages)
         return Sample(self._task.task, sample_id, messages, target, choices, groups, repeat)

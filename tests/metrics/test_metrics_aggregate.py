@@ -1,0 +1,127 @@
+"""From scores to the numbers of a task and of a group."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmms_fast.errors import TaskError
+from lmms_fast.metrics import AGGREGATORS, aggregate, check_aggregate, group_mean
+from lmms_fast.types import Aggregate, Scored
+
+
+def scored(id: str, value: float | None, repeat: int = 0, answered: bool = True, **groups: str) -> Scored:
+    return Scored(id, repeat, groups, value, answered)
+
+
+def mme(category: str, picture: str, *values: float | None) -> list[Scored]:
+    return [
+        scored(f"{category}/{picture}/{row}", value, category=category, question_id=picture)
+        for row, value in enumerate(values)
+    ]
+
+
+def test_mean_counts_what_was_not_measured_apart() -> None:
+    """A failure is not a zero; silence is."""
+    [found] = aggregate("mean", [scored("1", 1.0), scored("2", 0.0, answered=False), scored("3", None)], {})
+    assert found == Aggregate("accuracy", None, 0.5, 0.5, n=2, n_no_answer=1, n_failed=1)
+
+
+def test_mean_over_nothing_is_none() -> None:
+    """No number rather than zero, whether nothing came or everything failed."""
+    assert aggregate("mean", [], {"metric": "acc"}) == [Aggregate("acc", None, None, None, 0, 0, 0)]
+    assert aggregate("mean", [scored("1", None)], {}) == [Aggregate("accuracy", None, None, None, 0, 0, 1)]
+
+
+def test_mean_by_groups() -> None:
+    """One number per value of each column, the overall mean first."""
+    rows = [scored("1", 1.0, subject="Art", domain="X"), scored("2", 0.0, subject="Law", domain="X")]
+    found = aggregate("mean", rows, {"by": ("domain", "subject")})
+    assert [(one.group, one.value, one.n) for one in found] == [
+        (None, 0.5, 2),
+        ("domain=X", 0.5, 2),
+        ("subject=Art", 1.0, 1),
+        ("subject=Law", 0.0, 1),
+    ]
+
+
+def test_repeats_are_averaged_first() -> None:
+    """A sample measured thrice weighs as much as one measured once, and adds no certainty."""
+    rows = [scored("1", 1.0), scored("1", 1.0, 1), scored("1", None, 2), scored("2", 0.0)]
+    [found] = aggregate("mean", rows, {})
+    assert (found.value, found.stderr, found.n, found.n_failed) == (0.5, 0.5, 3, 1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1) | st.none(), st.sampled_from("ab"))), st.randoms())
+def test_order_never_shows(rows: list[tuple[int, float | None, str]], dice: random.Random) -> None:
+    """Every aggregation gives the same numbers, to the last digit, whatever the order."""
+    given_rows = [
+        scored(str(id), value, repeat, category=group, question_id=str(id // 2))
+        for repeat, (id, value, group) in enumerate(rows)
+    ]
+    mixed = dice.sample(given_rows, len(given_rows))
+    for name in AGGREGATORS:
+        options = {"by": ["category"]} if name == "mean" else {}
+        found = aggregate(name, given_rows, options)
+        assert found == aggregate(name, mixed, options)
+        assert all(one.value is None or math.isfinite(one.value) for one in found)
+
+
+def test_mme_by_hand() -> None:
+    """100·acc + 100·acc+: three of four right, one picture of two fully right: 75 + 50."""
+    rows = mme("OCR", "1", 1.0, 1.0) + mme("OCR", "2", 1.0, 0.0) + mme("count", "1", 1.0, 1.0)
+    rows += mme("code_reasoning", "1", 0.0, 0.0)
+    assert [(one.metric, one.group, one.value, one.n) for one in aggregate("mme", rows, {})] == [
+        ("mme_perception_score", None, 325.0, 6),
+        ("mme_cognition_score", None, 0.0, 2),
+        ("mme_perception_score", "category=OCR", 125.0, 4),
+        ("mme_perception_score", "category=count", 200.0, 2),
+        ("mme_cognition_score", "category=code_reasoning", 0.0, 2),
+    ]
+
+
+def test_mme_leaves_out_broken_pairs() -> None:
+    """A pair with a member missing or failed counts as failed; a category of those has no value."""
+    rows = mme("OCR", "1", 1.0, 1.0) + mme("OCR", "2", 1.0, None) + mme("count", "1", 1.0)
+    headline, cognition, text, count = aggregate("mme", rows, {})
+    assert (headline.value, headline.n, headline.n_failed) == (200.0, 2, 3)
+    assert (cognition.value, cognition.n) == (None, 0)
+    assert (text.value, text.n_failed) == (200.0, 2)
+    assert (count.value, count.n, count.n_failed) == (None, 0, 1)
+
+
+def test_a_missing_group_is_named() -> None:
+    """The error says which groups the task has."""
+    with pytest.raises(TaskError, match="no group 'subject'; groups of the task: kind"):
+        aggregate("mean", [scored("1", 1.0, kind="x")], {"by": ["subject"]})
+
+
+def test_unknown_names_are_refused() -> None:
+    """Unknown aggregations and options are named with those that exist."""
+    with pytest.raises(TaskError, match="allowed: mean, mme"):
+        check_aggregate("median", {})
+    with pytest.raises(TaskError, match="allowed: metric, by"):
+        check_aggregate("mean", {"bye": []})
+
+
+def test_group_mean_weighs() -> None:
+    """Equal weights or sizes; the standard errors add as independent."""
+    small = Aggregate("a", None, 1.0, 0.3, 1, 0, 0)
+    large = Aggregate("a", None, 0.5, 0.4, 3, 2, 1)
+    assert group_mean("acc", [small, large]) == Aggregate("acc", None, 0.75, 0.25, 4, 2, 1)
+    by_size = group_mean("acc", [small, large], "size")
+    assert by_size.value == 0.625
+    assert by_size.stderr == pytest.approx(math.hypot(0.3, 1.2) / 4)
+
+
+def test_group_mean_needs_every_task() -> None:
+    """A mean over some of the tasks would pass for the group's."""
+    measured, nothing = Aggregate("a", None, 1.0, None, 1, 0, 0), Aggregate("a", None, None, None, 0, 0, 5)
+    assert group_mean("a", [measured, nothing]).value is None
+    assert group_mean("a", [measured, nothing], "size").n_failed == 5
+    assert group_mean("a", [measured]).stderr is None
+    assert group_mean("a", []) == Aggregate("a", None, None, None, 0, 0, 0)
