@@ -283,8 +283,8 @@ def _leading_letter(text: str, letters: str) -> str | None:
         return None
     # A and I inside a sentence are more often words than options, unless in brackets.
     rest = text[match.end() :]
-    mentioned = {letter for letter in _MENTION.findall(rest) if letter not in "AI" or f"({letter})" in rest}
-    mentioned &= set(letters)
+    mentioned = set(_MENTION.findall(rest)) & set(letters)
+    mentioned -= {letter for letter in "AI" if f"({letter})" not in rest}
     return match["letter"] if mentioned <= {match["letter"]} else None
 
 

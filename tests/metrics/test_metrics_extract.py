@@ -87,6 +87,7 @@ def test_thinking_is_cut(text: str, expected: str) -> None:
         ("The answer is B. No, the answer is C.", None),
         ("B or C", None),
         ("A. cat and (C) red bird", None),
+        ("B. dog, or (A) cat", None),
         ("a cat or a dog", None),
         ("It is not a dog", None),
         ("It is a red bird", None),
@@ -176,8 +177,8 @@ def test_regex_picks_first_or_last() -> None:
         ("y", "yes"),
         ("N.", "no"),
         ("Yes, it is", "yes"),
-        ("I know", "no"),
-        ("not at all", None),
+        ("I know", None),
+        ("not at all", "no"),
         ("nope", "no"),
         ("maybe yes", None),
         ("x", None),
@@ -186,7 +187,7 @@ def test_regex_picks_first_or_last() -> None:
 )
 def test_mme(text: str, expected: str | None) -> None:
     """MME reads no further than the fourth character, and "no" inside a word there."""
-    assert read("mme", text) == ("no" if text == "not at all" else expected) or text in ("not at all", "I know")
+    assert read("mme", text) == expected
 
 
 @pytest.mark.parametrize(
@@ -233,23 +234,20 @@ def test_mmmu_dice_are_the_samples_own() -> None:
     [
         ("5", (5.0,)),
         ("The answer is 5.", (5.0,)),
-        ("1,234.567", (1234.57, 234.57)),
+        ("1,234.567", (1234.57, 1234.0, 234.57)),
         ("x = 7", (7.0,)),
         ("x = 7\nso it is y", (" y", "y ")),
         ("so it is a tree\nfinal answer red", ("a tree", "red")),
         ("Blue. The sky", ("blue. the sky",)),
-        ("about 1e3 or .5", ("about 1e3 or .5", 1000.0, 0.5)),
+        ("about 1e3 or .5", ("about 1e3 or .5", 1000.0, 3.0, 0.5)),
         ("the result is :", ("the result is :",)),
         ("", None),
-        (" . ", (" ",)),
+        ("...", None),
     ],
 )
 def test_mmmu_open(text: str, expected: tuple[str | float, ...] | None) -> None:
     """The shortest tail behind an indicator per line, or the whole, and the numbers therein."""
-    if text == " . ":
-        assert read("mmmu", text) is None
-    else:
-        assert read("mmmu", text) == expected
+    assert read("mmmu", text) == expected
 
 
 REFERENCE_NUMBERS = (

@@ -1,0 +1,88 @@
+"""Shared by all tests: a well-behaved stand-in server whose answers depend on the request alone."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+Behaviour = Callable[[int, dict[str, Any]], web.Response | None]
+
+
+@dataclass
+class StandIn:
+    """An OpenAI-style server in a thread. `behave` may replace an answer; None means answer as usual."""
+
+    url: str = ""
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    behave: Behaviour = lambda number, body: None
+    key: str | None = None
+    delay_s: float = 0.0
+
+    async def models(self, request: web.Request) -> web.Response:
+        """The one model it serves."""
+        if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
+            return web.json_response({"error": "Unauthorized"}, status=401)
+        return web.json_response({"object": "list", "data": [{"id": "stand-in"}]})
+
+    async def chat(self, request: web.Request) -> web.Response:
+        """An answer that is a function of the request."""
+        body = await request.json()
+        number = len(self.asked)
+        self.asked.append(body)
+        if self.delay_s:
+            await asyncio.sleep(self.delay_s)
+        replaced = self.behave(number, body)
+        return replaced if replaced is not None else web.json_response(completion(answer_to(body)))
+
+
+def answer_to(body: dict[str, Any]) -> str:
+    """A letter, yes/no or word, by a hash of the messages."""
+    digest = hashlib.sha256(repr(body["messages"]).encode()).digest()[0]
+    return ["A", "B", "yes", "no", "red", "2"][digest % 6]
+
+
+def completion(text: str, finish: str = "stop") -> dict[str, Any]:
+    """A chat completion's JSON."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
+    return {"choices": [choice], "usage": {"prompt_tokens": 7, "completion_tokens": 1}}
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    """A running stand-in on loopback."""
+    server = StandIn()
+    loop = asyncio.new_event_loop()
+    started = threading.Event()
+
+    async def start() -> web.AppRunner:
+        app = web.Application(client_max_size=1 << 28)
+        app.router.add_get("/v1/models", server.models)
+        app.router.add_post("/v1/chat/completions", server.chat)
+        runner = web.AppRunner(app)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return runner
+
+    def serve() -> None:
+        asyncio.set_event_loop(loop)
+        runner = loop.run_until_complete(start())
+        started.set()
+        loop.run_forever()
+        loop.run_until_complete(runner.cleanup())
+        loop.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    started.wait()
+    yield server
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()

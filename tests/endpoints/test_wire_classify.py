@@ -1,0 +1,139 @@
+"""Bodies are valid JSON with the stored bytes inside; error dialects are understood."""
+
+import base64
+import io
+import random
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from lmms_fast.endpoints.classify import backoff_s, classify, message
+from lmms_fast.endpoints.presets import PRESETS, find_key, resolve
+from lmms_fast.endpoints.wire import build, parse
+from lmms_fast.errors import UsageError
+from lmms_fast.media.encode import BadMedia, encode
+from lmms_fast.types import Failure, Media, Message, Response
+
+
+def _picture(kind: str) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (9, 7), (1, 2, 3)).save(out, kind)
+    return out.getvalue()
+
+
+@given(st.text(), st.text())
+def test_body_is_what_a_json_encoder_would_write(text: str, system: str) -> None:
+    """Joined from parts, yet valid for any text; the picture's bytes pass through untouched."""
+    data = _picture("JPEG")
+    body = build((Message("system", (system,)), Message("user", (Media(data), text))), {"max_tokens": 5})
+    assert orjson.loads(body.for_model("m")) == {
+        "model": "m",
+        "max_tokens": 5,
+        "messages": [
+            {"role": "system", "content": system},
+            {"role": "user", "content": [
+                {"type": "image_url",
+                 "image_url": {"url": "data:image/jpeg;base64," + base64.b64encode(data).decode()}},
+                {"type": "text", "text": text},
+            ]},
+        ],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "mime"), [("PNG", "image/png"), ("WEBP", "image/webp"), ("BMP", "image/png")])
+def test_formats(kind: str, mime: str) -> None:
+    """Known formats pass through; others become PNG without loss."""
+    data = _picture(kind)
+    got, encoded = encode(data)
+    assert got == mime
+    decoded = base64.b64decode(encoded)
+    assert (decoded == data) == (kind != "BMP")
+    assert Image.open(io.BytesIO(decoded)).convert("RGB").getpixel((4, 4)) == (1, 2, 3)
+
+
+@pytest.mark.parametrize("data", [b"", b"not a picture", _picture("PNG")[:20]])
+def test_corrupt_picture_is_refused(data: bytes) -> None:
+    """Before it costs a request."""
+    with pytest.raises(BadMedia):
+        encode(data)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"{}", b'{"choices": []}', b'{"choices": [{"message": "x"}]}', b"[]", b"null",
+     b'{"choices": [{"message": {"content": 5}}]}', b'{"choices": [{"mess'],
+)  # fmt: skip
+def test_a_200_that_is_no_completion_is_a_failure(body: bytes) -> None:
+    """Never an empty answer."""
+    outcome = parse("k", body, latency_s=0, attempts=1, served_by="s")
+    assert isinstance(outcome, Failure)
+    assert outcome.kind == "malformed"
+
+
+def test_null_content_is_an_empty_answer() -> None:
+    """The model said nothing: measured, and scored as no answer."""
+    outcome = parse("k", b'{"choices": [{"message": {"content": null}, "finish_reason": "length"}]}', latency_s=0,
+                    attempts=1, served_by="s")  # fmt: skip
+    assert isinstance(outcome, Response)
+    assert (outcome.text, outcome.finish_reason) == ("", "length")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (400, '{"error": {"message": "This model\'s maximum context length is 1024 tokens."}}', "too_long"),
+        (400, '{"error": {"message": "Failed to load image: cannot identify image file"}}', "media"),
+        (400, '{"object": "error", "message": "bad temperature"}', "bad_request"),
+        (401, '{"error": "Unauthorized"}', "auth"),
+        (404, '{"detail": "no model"}', "not_found"),
+        (429, '[{"error": {"message": "quota"}}]', "rate_limit"),
+        (500, "EngineCore encountered an issue", "server"),
+        (503, '{"error": {"message": "busy"}}', "server"),
+    ],
+)
+def test_kinds(status: int, body: str, kind: str) -> None:
+    """Status and body decide what may pass and what is final."""
+    assert classify(status, body.encode(), {}).kind == kind
+
+
+def test_error_sentences() -> None:
+    """Every dialect's sentence is found."""
+    assert message(b'{"error": {"message": "m"}}') == "m"
+    assert message(b'{"error": "Unauthorized"}') == "Unauthorized"
+    assert message(b'[{"error": {"message": "g"}}]') == "g"
+    assert message(b'{"detail": "d"}') in ("d", "{'detail': 'd'}")
+    assert message(b"plain") == "plain"
+
+
+def test_backoff_is_bounded() -> None:
+    """Full jitter below 30 s; what the server asks for is kept, up to two minutes."""
+    rng = random.Random(1)
+    assert all(0 <= backoff_s(attempt, None, rng) <= 30 for attempt in range(1, 20))
+    assert 7 <= backoff_s(1, 7.0, rng) <= 7.5
+    assert backoff_s(1, 9999.0, rng) <= 121
+
+
+@pytest.mark.parametrize(
+    "text", ["http://h:8000", "http://h:8000/", "http://h:8000/v1", "http://h:8000/v1/chat/completions"]
+)
+def test_urls_with_and_without_path(text: str) -> None:
+    """All spellings mean the same server."""
+    assert resolve(text).base_url == "http://h:8000/v1"
+
+
+def test_url_with_credentials_is_refused() -> None:
+    """A key in a URL would end up in the manifest."""
+    with pytest.raises(UsageError, match="must not carry a key"):
+        resolve("http://user:secret@h:8000")
+
+
+def test_keys() -> None:
+    """From the environment, named in the sentence when absent."""
+    openai = PRESETS["openai"]
+    assert find_key(openai, None, {"OPENAI_API_KEY": "k"}) == "k"
+    assert find_key(openai, "MINE", {"MINE": "m", "OPENAI_API_KEY": "k"}) == "m"
+    with pytest.raises(UsageError, match="OPENAI_API_KEY"):
+        find_key(openai, None, {})

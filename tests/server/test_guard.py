@@ -1,0 +1,122 @@
+"""The guard leaves nothing behind, whatever ends first. Real processes, a stand-in for vLLM."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from lmms_fast.server.command import command, environment
+from lmms_fast.server.hints import explain, tail
+from lmms_fast.server.spec import ServerSpec
+
+GUARD = Path(__file__).parents[2] / "lmms_fast" / "server" / "guard.py"
+# A parent that ignores TERM, with a child in a session of its own: the shape of a vLLM that hangs in start-up.
+FAMILY = """
+import os, signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
+print(os.getpid(), child.pid, flush=True)
+time.sleep(float(sys.argv[1])); sys.exit(7)
+"""
+
+
+def _start(seconds: float) -> tuple[subprocess.Popen[str], int, list[int]]:
+    read_end, write_end = os.pipe()
+    guard = subprocess.Popen(
+        [sys.executable, "-I", str(GUARD), str(read_end), sys.executable, "-c", FAMILY, str(seconds)],
+        stdout=subprocess.PIPE, text=True, pass_fds=(read_end,),
+    )  # fmt: skip
+    os.close(read_end)
+    assert guard.stdout is not None
+    return guard, write_end, [int(word) for word in guard.stdout.readline().split()]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def _all_gone(pids: list[int]) -> bool:
+    deadline = time.monotonic() + 10
+    while any(map(_alive, pids)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_closing_the_lifeline_ends_everything() -> None:
+    """This is what `kill -9` of lmms-fast does to the pipe."""
+    guard, lifeline, pids = _start(600)
+    os.close(lifeline)
+    guard.communicate(timeout=20)
+    assert guard.returncode == 0
+    assert _all_gone(pids)
+
+
+def test_signal_to_the_guard_ends_everything() -> None:
+    """A SIGTERM that hits the guard itself."""
+    guard, lifeline, pids = _start(600)
+    guard.send_signal(signal.SIGTERM)
+    guard.communicate(timeout=20)
+    os.close(lifeline)
+    assert _all_gone(pids)
+
+
+def test_the_servers_own_end_takes_its_orphans_along() -> None:
+    """vLLM's engine outlives a dead API server; the guard does not let it. The exit code is passed on."""
+    guard, lifeline, pids = _start(0.2)
+    guard.communicate(timeout=20)
+    os.close(lifeline)
+    assert guard.returncode == 7
+    assert _all_gone(pids)
+
+
+def test_kill_9_of_the_guard_ends_the_server() -> None:
+    """The server dies with its parent; a child in another session is out of reach then."""
+    guard, lifeline, pids = _start(600)
+    guard.kill()
+    guard.communicate(timeout=20)
+    os.close(lifeline)
+    assert _all_gone(pids[:1])
+    os.kill(pids[1], signal.SIGKILL)
+
+
+def test_command_keeps_the_key_out_of_sight_and_binds_to_loopback() -> None:
+    """Flags after `--` win, except where they would open the server to the network."""
+    spec = ServerSpec("m", tp=2, extra_args=("--generation-config", "auto", "--host", "0.0.0.0"))
+    argv = command(spec, port=5, names=("m", "u"), platform="cpu")
+    assert argv.count("--generation-config") == 1
+    assert argv[-4:] == ["--host", "127.0.0.1", "--port", "5"]
+    extra = environment(spec, platform="cpu", api_key="secret", cores=[0, 1], memory_bytes=24 << 30)
+    assert "secret" not in " ".join(argv)
+    assert extra["VLLM_API_KEY"] == "secret"
+    assert extra["VLLM_CPU_OMP_THREADS_BIND"] == "0|1"
+
+
+@pytest.mark.parametrize(
+    ("log", "says"),
+    [
+        ("(EngineCore pid=1) ERROR torch.OutOfMemoryError: CUDA out of memory\nRuntimeError: Engine core initialization"
+         " failed. See root cause above.", "OutOfMemoryError: CUDA out of memory.*lower --max-model-len"),
+        ("ValueError: Available memory on node 0 (1/2) is less than desired CPU memory utilization", "too little free"),
+        ("vllm serve: error: unrecognized arguments: --bogus", "refused a flag"),
+        ("OSError: /x is not a local folder and is not a valid model identifier", "no such model"),
+    ],
+)  # fmt: skip
+def test_hints(log: str, says: str) -> None:
+    """The root cause, not the last echo of it, and what to do."""
+    import re
+
+    assert re.search(says, explain(log))
+
+
+def test_tail_leaves_out_the_noise() -> None:
+    """Harmless lines that every exit prints."""
+    assert tail("real\nnanobind: leaked 3 instances!\n\n") == "real"

@@ -1,0 +1,172 @@
+"""Task files: prompts exactly as declared, mistakes answered with file, line and what is allowed."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from lmms_fast.data.feed import Fed, Selection, feed_task
+from lmms_fast.data.source import open_source
+from lmms_fast.errors import DataError, TaskError
+from lmms_fast.report.result import rules_of
+from lmms_fast.tasks.catalog import Catalog
+from lmms_fast.tasks.render import as_list
+from lmms_fast.tasks.spec import Task, load_file
+from lmms_fast.types import Media
+
+
+def picture(shade: int) -> dict[str, Any]:
+    """A picture as the hub stores it."""
+    out = io.BytesIO()
+    Image.new("RGB", (8, 8), (shade, 0, 0)).save(out, "PNG")
+    return {"bytes": out.getvalue(), "path": f"{shade}.png"}
+
+
+def mmmu_row(**fields: Any) -> dict[str, Any]:
+    """A row with MMMU's columns."""
+    row: dict[str, Any] = {
+        "id": "validation_Art_Theory_3", "question": "What is <image 1>?", "options": "['a cat', 'a dog']",
+        "explanation": "", **{f"image_{number}": None for number in range(1, 8)}, "img_type": "['Photo']",
+        "answer": "B", "topic_difficulty": "Easy", "question_type": "multiple-choice", "subfield": "x",
+    }  # fmt: skip
+    return {**row, "image_1": picture(1), **fields}
+
+
+def feed(name: str, rows: list[dict[str, Any]], folder: Path, **selection: Any) -> list[Fed]:
+    """Samples of a bundled task from a parquet file in the hub's layout."""
+    task = Catalog().load(name)
+    assert isinstance(task, Task)
+    where = folder / task.dataset.hub[0].path / "data"
+    where.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), where / f"{task.dataset.split}-00000-of-00001.parquet")
+    return list(feed_task(task, open_source(task, folder), Selection(**selection), lambda _: False))
+
+
+def shown(fed: Fed) -> list[str]:
+    """Parts of the user's turn, pictures by their shade."""
+    parts = []
+    for part in fed.sample.messages[-1].parts:
+        if isinstance(part, Media):
+            parts.append(f"<{Image.open(io.BytesIO(part.read())).getpixel((0, 0))[0]}>")  # type: ignore[index]
+        else:
+            parts.append(part)
+    return parts
+
+
+def test_every_bundled_task_is_sound() -> None:
+    """Schema, rules and aggregations of all files."""
+    for name in Catalog().names():
+        found = Catalog().load(name)
+        if isinstance(found, Task):
+            rules_of(found)
+
+
+def test_mmmu_interleaves_pictures_by_number(tmp_path: Path) -> None:
+    """Repeated and out-of-order references each get the picture they name, in options too."""
+    row = mmmu_row(question="See <image 2>, then <image 1>.", options="['like <image 2>', 'none']", image_2=picture(2))
+    (fed,) = feed("mmmu_val", [row], tmp_path)
+    assert shown(fed) == [
+        "See", "<2>", ", then", "<1>", ".\nA. like", "<2>",
+        "B. none\n\nAnswer with the option's letter from the given choices directly.",
+    ]  # fmt: skip
+    assert fed.sample.groups == {"subject": "Art_Theory", "domain": "Art and Design"}
+    assert fed.sample.target == ("B",)
+
+
+def test_mmmu_open_question(tmp_path: Path) -> None:
+    """No options block, several gold answers, all seven pictures."""
+    pictures = {f"image_{number}": picture(number) for number in range(1, 8)}
+    text = " ".join(f"<image {number}>" for number in range(1, 8))
+    row = mmmu_row(question_type="open", options="[]", answer="['3.5', '7/2']", question=text, **pictures)
+    (fed,) = feed("mmmu_val", [row], tmp_path)
+    assert shown(fed) == [*(f"<{number}>" for number in range(1, 8)),
+                          "Answer the question using a single word or phrase."]  # fmt: skip
+    assert fed.sample.target == ("3.5", "7/2")
+    assert fed.sample.choices == ()
+
+
+def test_mmmu_without_its_picture_is_not_measured(tmp_path: Path) -> None:
+    """A question about a picture that is not there must not be asked without it."""
+    (fed,) = feed("mmmu_val", [mmmu_row(image_1=None)], tmp_path)
+    assert fed.failure is not None
+    assert fed.failure.kind == "media"
+
+
+def mme_rows(count: int) -> list[dict[str, Any]]:
+    """Pairs of questions on one picture."""
+    return [
+        {"question_id": f"code/{number // 2}.png", "image": picture(number // 2), "category": "code_reasoning",
+         "question": f"Is it {number}? Please answer yes or no.", "answer": ["Yes", "No"][number % 2]}
+        for number in range(count)
+    ]  # fmt: skip
+
+
+def test_mme_prompt(tmp_path: Path) -> None:
+    """The benchmark's own instruction is replaced by the short one."""
+    fed = feed("mme", mme_rows(2), tmp_path)
+    assert shown(fed[0]) == ["<0>", "Is it 0?\nAnswer the question using a single word or phrase."]
+    assert fed[0].sample.groups == {"category": "code_reasoning", "question_id": "code/0.png"}
+
+
+@pytest.mark.parametrize(("limit", "taken"), [(1.0, 2), (3.0, 4), (4.0, 4), (0.1, 2), (99.0, 10)])
+def test_limit_keeps_pairs_whole(tmp_path: Path, limit: float, taken: int) -> None:
+    """MME's accuracy+ needs both questions of a picture."""
+    assert len(feed("mme", mme_rows(10), tmp_path, limit=limit)) == taken
+
+
+def test_repeats_and_ids(tmp_path: Path) -> None:
+    """Chosen ids are found anywhere in the data."""
+    fed = feed("mme", mme_rows(6), tmp_path, sample_ids=frozenset({"code/2.png-5"}), repeats=2)
+    assert [one.sample.key for one in fed] == ["mme/code/2.png-5#0", "mme/code/2.png-5#1"]
+
+
+def test_truncated_parquet_is_one_sentence(tmp_path: Path) -> None:
+    """A half-finished download names its file."""
+    where = tmp_path / "MME"
+    where.mkdir()
+    pq.write_table(pa.Table.from_pylist(mme_rows(4)), where / "test-00000-of-00001.parquet")
+    content = (where / "test-00000-of-00001.parquet").read_bytes()
+    (where / "test-00000-of-00001.parquet").write_bytes(content[: len(content) // 2])
+    task = Catalog().load("mme")
+    assert isinstance(task, Task)
+    with pytest.raises(DataError, match=r"test-00000-of-00001\.parquet.*truncated"):
+        open_source(task, tmp_path)
+
+
+def test_unknown_task_suggests() -> None:
+    """A typing slip gets the name that was meant."""
+    with pytest.raises(TaskError, match="Did you mean mmmu_val"):
+        Catalog().select(["mmmu_vall"])
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("promt: {}", r"mine\.yaml:\d+: `promt` is not a key here; allowed: .*prompt"),
+        ("generation: {max_tokens: -1}", r"mine\.yaml:\d+: `generation\.max_tokens`"),
+        ("dataset: {files: a.parquet, hub: b}", "either `hub` or `files`"),
+        ("x: [", r"mine\.yaml: line \d+, column \d+: not valid YAML"),
+    ],
+)
+def test_a_mistake_names_file_line_and_key(tmp_path: Path, change: str, says: str) -> None:
+    """What, where, what is allowed."""
+    smoke = Catalog().load("smoke_yesno").file
+    base = smoke.read_text().replace("extends: _smoke.yaml", "benchmark: b\nsource: s\nlicence: l")
+    key = change.split(":", maxsplit=1)[0]
+    lines = [line for line in base.replace("task: smoke_yesno", "task: mine").splitlines() if not line.startswith(key)]
+    (tmp_path / "mine.yaml").write_text("\n".join([*lines, change]))
+    with pytest.raises(TaskError, match=says):
+        load_file(tmp_path / "mine.yaml")
+
+
+def test_as_list() -> None:
+    """Brackets alone do not make a list."""
+    assert as_list("['a', 'b']") == ("a", "b")
+    assert as_list("[]") == ()
+    assert as_list("[x + 1]") == ("[x + 1]",)
+    assert as_list(["a", 2]) == ("a", "2")
+    assert as_list("plain") == ("plain",)
