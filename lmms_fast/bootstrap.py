@@ -110,7 +110,7 @@ def refuse_python(version: tuple[int, ...], found: str | None = None) -> str | N
         return None
     have = ".".join(str(number) for number in version[:3])
     wanted = "%d.%d to %d.%d" % (*PYTHON_MIN, PYTHON_END[0], PYTHON_END[1] - 1)  # noqa: UP031
-    advice = f"{found} is installed: {found} -m lmms_fast.bootstrap" if found else "install one and start it by its name"
+    advice = f"{found} is installed: {found} -m lmms_fast.bootstrap" if found else "install one and start it by name"
     return f"Python {have} does not fit: lmms-fast with vLLM's CPU build needs Python {wanted}; {advice}."
 
 
@@ -122,8 +122,8 @@ def refuse_platform(system: str, machine: str, glibc: tuple[int, ...] | None) ->
     if system == "Linux":
         have += " with glibc %d.%d" % glibc[:2] if glibc else " without glibc"  # noqa: UP031
     return (
-        f"there is no CPU build of vLLM for this machine ({have}): it needs Linux on {' or '.join(MACHINES)} with glibc "
-        "2.28 or newer. Against a server elsewhere lmms-fast works here too: install it with `pip install .`."
+        f"there is no CPU build of vLLM for this machine ({have}): it needs Linux on {' or '.join(MACHINES)} with "
+        "glibc 2.28 or newer. Against a server elsewhere lmms-fast works here too: install it with `pip install .`."
     )
 
 

@@ -28,7 +28,7 @@ from lmms_fast.errors import (
 
 _EXIT_CODES = (
     "Exit codes: 0 complete · 1 usage or internal error · 2 finished, but more samples than --max-failures could not "
-    "be measured · 5 the vLLM server did not start, or died · 130, 143 stopped by a signal (the same command continues)."
+    "be measured · 5 the vLLM server did not start, or died · 130, 143 stopped by a signal (the same command goes on)."
 )
 app = typer.Typer(
     name="lmms-fast",

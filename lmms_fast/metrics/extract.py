@@ -38,7 +38,11 @@ def _letter(text: str, sample: Sample, _: Mapping[str, Any]) -> Prediction:
 
 
 def _yes_no(text: str, _: Sample, __: Mapping[str, Any]) -> Prediction:
-    """``yes`` or ``no``: the one that is among the words (word rule of open-compass/VLMEvalKit)."""
+    """``yes`` or ``no``: the one that is among the words, after the word rule of open-compass/VLMEvalKit.
+
+    That rule splits by the VQA challenge's punctuation list, which lacks ``*`` and ``:``, so ``**Yes**`` is nothing to
+    it; here it is a yes.
+    """
     return Prediction(_yes_or_no(text), "yes_no")
 
 
@@ -145,7 +149,7 @@ def strip_reasoning(text: str) -> str:
 
     Each ``<think>…</think>`` and ``<analysis>…</analysis>`` goes. A closing tag without an opening one (the chat
     template had put that into the prompt) ends the thinking: what follows the last of them stays. An opening tag
-    without a closing one leaves the text alone. (lmms-eval's default since v0.6.)
+    without a closing one leaves the text alone. (The default of lmms-eval's command line.)
     """
     for opening, closing in _REASONING_TAGS:
         text = _cut(text, opening, closing)
@@ -391,7 +395,7 @@ def normalise_open(item: str) -> tuple[str | float, ...]:
 
 
 def _padded(text: str) -> str:
-    for character in ",.!?;:'":  # one pass, in this order: "A.," keeps its period's left neighbour, ",." does not
+    for character in ",.!?;:'":  # one pass, in this order: "A.," loses both marks, "A,." keeps its comma
         text = text.strip(character)
     return f" {text} "
 

@@ -146,7 +146,11 @@ def as_json(result: RunResult) -> dict[str, Any]:
     return {
         "groups": {name: asdict(one) for name, one in result.groups.items()},
         "tasks": {
-            name: {"aggregates": [asdict(one) for one in task.aggregates], "outcomes": task.outcomes, "truncated": task.truncated}
+            name: {
+                "aggregates": [asdict(one) for one in task.aggregates],
+                "outcomes": task.outcomes,
+                "truncated": task.truncated,
+            }
             for name, task in result.tasks.items()
         },
         "samples": result.samples,

@@ -111,7 +111,7 @@ def test_wrong_key_stops_at_once(stand_in: StandIn, tmp_path: Path, monkeypatch:
 
 def test_unreachable_endpoint(tmp_path: Path) -> None:
     """Says where and what to do."""
-    with pytest.raises(EndpointError, match="cannot reach http://127.0.0.1:9/v1/models"):
+    with pytest.raises(EndpointError, match=r"cannot reach http://127\.0\.0\.1:9/v1/models"):
         evaluate("smoke", "http://127.0.0.1:9", output_dir=tmp_path / "r")
 
 
