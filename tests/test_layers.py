@@ -15,7 +15,8 @@ LEVEL = {
     "data": 3, "endpoints": 3, "server": 3,
     "report": 4,
     "pipeline": 5,
-    "api": 6, "cli": 6,
+    "api": 6,
+    "cli": 7,
 }  # fmt: skip
 
 

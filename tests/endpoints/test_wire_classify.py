@@ -20,7 +20,7 @@ from lmms_fast.types import Failure, Media, Message, Response
 
 def _picture(kind: str) -> bytes:
     out = io.BytesIO()
-    Image.new("RGB", (9, 7), (1, 2, 3)).save(out, kind)
+    Image.new("RGB", (9, 7), (1, 2, 3)).save(out, kind, lossless=True)
     return out.getvalue()
 
 

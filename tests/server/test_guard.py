@@ -82,10 +82,11 @@ def test_kill_9_of_the_guard_ends_the_server() -> None:
     """The server dies with its parent; a child in another session is out of reach then."""
     guard, lifeline, pids = _start(600)
     guard.kill()
-    guard.communicate(timeout=20)
+    guard.wait(timeout=20)
     os.close(lifeline)
     assert _all_gone(pids[:1])
     os.kill(pids[1], signal.SIGKILL)
+    guard.communicate(timeout=20)
 
 
 def test_command_keeps_the_key_out_of_sight_and_binds_to_loopback() -> None:
