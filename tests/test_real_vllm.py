@@ -105,7 +105,7 @@ def _blinded(folder: Path, task: str, column: list[int]) -> Path:
 def test_the_model_sees_and_swapped_pictures_lower_the_score(served: str, tmp_path: Path) -> None:
     """If pictures were lost or mixed up on the way, the smoke score would tell."""
     straight = evaluate("smoke_count", served, output_dir=tmp_path / "a").score("smoke_count")
-    order = list(range(1, 80)) + [0]
+    order = [*range(1, 80), 0]
     swapped = evaluate(str(_blinded(tmp_path, "smoke_count", order)), served, output_dir=tmp_path / "b")
     blind = evaluate(str(_blinded(tmp_path, "smoke_count", [3] * 80)), served, output_dir=tmp_path / "c")
     assert straight is not None

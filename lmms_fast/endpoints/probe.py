@@ -20,18 +20,18 @@ async def connect(profile: Profile, model: str | None, api_key: str | None) -> E
     if served is None and model is None:
         raise EndpointError(f"{profile.name}: the server does not list its models; name one with --model.")
     if model is None:
-        if served is None or len(served) != 1:
-            names = ", ".join((served or [])[:20])
-            raise EndpointError(f"{profile.name} serves {len(served or [])} models; choose with --model: {names}.")
-        model = served[0]
+        if served is None or len(set(served.values())) != 1:
+            names = ", ".join(list(served or ())[:20])
+            raise EndpointError(f"{profile.name} serves {len(served or ())} models; choose with --model: {names}.")
+        model = next(iter(served))
     # Listing is advisory for hosted APIs (aliases, previews); a server of our own kind lists all it answers to.
     elif served is not None and model not in served and len(served) <= 20:
         raise EndpointError(f"{profile.name} does not serve '{model}'; it serves: {', '.join(served)}.")
     return Endpoint(profile.name, profile, model, api_key)
 
 
-async def served_models(profile: Profile, api_key: str | None) -> list[str] | None:
-    """Names from ``/models``; None where an API has no such list. Raises EndpointError: unreachable, or wrong key."""
+async def served_models(profile: Profile, api_key: str | None) -> dict[str, str] | None:
+    """Names from ``/models``, each with the model behind it (aliases share one); None where an API has no such list. Raises EndpointError: unreachable, or wrong key."""
     url = f"{profile.base_url}/models"
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
@@ -50,9 +50,11 @@ async def served_models(profile: Profile, api_key: str | None) -> list[str] | No
     return _names(answer)
 
 
-def _names(answer: httpx.Response) -> list[str] | None:
+def _names(answer: httpx.Response) -> dict[str, str] | None:
     try:
         content: dict[str, Any] = answer.json()
-        return [str(item["id"]) for item in content["data"]] if answer.status_code == 200 else None
-    except (ValueError, KeyError, TypeError):
+        if answer.status_code != 200:
+            return None
+        return {str(item["id"]): str(item.get("root") or item["id"]) for item in content["data"]}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
