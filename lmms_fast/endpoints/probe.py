@@ -31,7 +31,10 @@ async def connect(profile: Profile, model: str | None, api_key: str | None) -> E
 
 
 async def served_models(profile: Profile, api_key: str | None) -> dict[str, str] | None:
-    """Names from ``/models``, each with the model behind it (aliases share one); None where an API has no such list. Raises EndpointError: unreachable, or wrong key."""
+    """Names from ``/models``, each with the model behind it (aliases share one); None where there is no such list.
+
+    Raises EndpointError: unreachable, or wrong key.
+    """
     url = f"{profile.base_url}/models"
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:

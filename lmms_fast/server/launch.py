@@ -45,6 +45,7 @@ class Server:
         self._process, self._lifeline, self._notify = process, lifeline, notify
         self._names = tuple(names)
         self._started = time.monotonic()
+        self._was_ready = False
         self.base_url = f"http://127.0.0.1:{port}/v1"
         self.api_key = api_key
         self.served_name = names[0]
@@ -66,12 +67,13 @@ class Server:
                 self._tell(self._phase())
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), 0.5)
+        self._was_ready = True
         self._tell("ready")
 
     async def died(self) -> ServerError:
         """Wait for an end that nobody asked for. vLLM exits with 0 when its engine dies, so the code says nothing."""
         await self._process.wait()
-        return self._death("died")
+        return self._death("died" if self._was_ready else "did not start")
 
     async def stop(self) -> None:
         """End the server and everything below it; harmless when it has ended."""
