@@ -20,6 +20,7 @@ from lmms_fast.errors import ServerError
 from lmms_fast.server.command import installed
 from lmms_fast.tasks.catalog import bundled_dir
 from lmms_fast.tiny import MODEL_DIR
+from tests.tasks.test_task_files import mme_rows, mmmu_row, picture
 
 
 def _has_vllm() -> bool:
@@ -120,6 +121,23 @@ def test_the_same_scores_again(served: str, tmp_path: Path) -> None:
     second = evaluate("smoke", served, output_dir=tmp_path / "b", concurrency=16, limit=20)
     assert first.failed == second.failed == 0
     assert first.groups == second.groups
+
+
+def test_mmmu_and_mme_run_from_files_in_the_hubs_schema(served: str, tmp_path: Path) -> None:
+    """Interleaved pictures, open questions and pairs reach a real server, are answered and aggregated."""
+    seven = {f"image_{number}": picture(30 * number) for number in range(1, 8)}
+    text = " ".join(f"<image {number}>" for number in range(1, 8))
+    rows = [mmmu_row(), mmmu_row(id="validation_Math_1", question_type="open", options="[]", answer="7",
+                                 question=text, **seven)]  # fmt: skip
+    for folder, split, table in (("MMMU", "validation", rows), ("MME", "test", mme_rows(4))):
+        (tmp_path / folder).mkdir()
+        pq.write_table(pa.Table.from_pylist(table), tmp_path / folder / f"{split}-00000-of-00001.parquet")
+    result = evaluate(["mmmu", "mme"], served, data_dir=tmp_path, output_dir=tmp_path / "r")
+    assert result.failures == {}
+    assert result.samples == 6
+    groups = {one.group for one in result.tasks["mmmu_val"].aggregates}
+    assert {None, "subject=Math", "domain=Art and Design"} <= groups
+    assert result.score("mme", "mme_cognition_score") is not None
 
 
 def test_bad_model_is_one_sentence(tmp_path: Path) -> None:
