@@ -24,6 +24,8 @@ _HINTS: tuple[tuple[str, str], ...] = (
      "vLLM refused a flag: see what stands after `--`"),
     (r"limit-mm-per-prompt|At most \d+ image", "too many pictures per request: pass `-- --limit-mm-per-prompt`"),
     (r"address already in use", "the port was taken in between: run the command again"),
+    (r"num_heads % tp_size|must be divisible by tensor parallel",
+     "--tp must divide the number of attention heads of the model and of its vision part"),
     (r"architectures .* are not supported|does not support .*multimodal", "this vLLM does not serve that architecture"),
     (r"torchvision::nms", "torchvision does not match torch: uninstall it, or set up with lmms_fast.bootstrap"),
 )  # fmt: skip

@@ -107,6 +107,7 @@ def test_command_keeps_the_key_out_of_sight_and_binds_to_loopback() -> None:
         ("(EngineCore pid=1) ERROR torch.OutOfMemoryError: CUDA out of memory\nRuntimeError: Engine core initialization"
          " failed. See root cause above.", "OutOfMemoryError: CUDA out of memory.*lower --max-model-len"),
         ("ValueError: Available memory on node 0 (1/2) is less than desired CPU memory utilization", "too little free"),
+        ("ERROR     assert self.num_heads % tp_size == 0\nERROR AssertionError", "--tp must divide"),
         ("vllm serve: error: unrecognized arguments: --bogus", "refused a flag"),
         ("OSError: /x is not a local folder and is not a valid model identifier", "no such model"),
     ],
