@@ -82,7 +82,8 @@ def model_config(tokenizer: Tokenizer) -> Idefics3Config:
         scale_factor=2,
         pad_token_id=ids["<|pad|>"],
         vision_config={
-            "hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 3, "num_attention_heads": 4,  # divisible by two, for --tp 2
+            # Heads divisible by two, for --tp 2.
+            "hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 3, "num_attention_heads": 4,
             "image_size": SIZE, "patch_size": 8,
         },
         text_config={
