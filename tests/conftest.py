@@ -1,4 +1,4 @@
-"""Shared by all tests: a well-behaved stand-in server whose answers depend on the request alone."""
+"""Shared by all tests: a real HTTP server whose answers depend on the request alone, and which misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import hashlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from aiohttp import web
 
-Behaviour = Callable[[int, dict[str, Any]], web.Response | None]
+Misdeed = Literal["hang", "reset", "cut off"]
+Behaviour = Callable[[int, dict[str, Any]], web.Response | Misdeed | None]
 
 
 @dataclass
@@ -31,7 +32,7 @@ class StandIn:
             return web.json_response({"error": "Unauthorized"}, status=401)
         return web.json_response({"object": "list", "data": [{"id": "stand-in"}]})
 
-    async def chat(self, request: web.Request) -> web.Response:
+    async def chat(self, request: web.Request) -> web.StreamResponse:
         """An answer that is a function of the request."""
         body = await request.json()
         number = len(self.asked)
@@ -39,7 +40,20 @@ class StandIn:
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         replaced = self.behave(number, body)
+        if isinstance(replaced, str):
+            return await self._misbehave(replaced, request)
         return replaced if replaced is not None else web.json_response(completion(answer_to(body)))
+
+    async def _misbehave(self, misdeed: Misdeed, request: web.Request) -> web.StreamResponse:
+        assert request.transport is not None
+        if misdeed == "hang":
+            await asyncio.sleep(3600)
+        elif misdeed == "cut off":
+            answer = web.StreamResponse(headers={"Content-Length": "1000", "Content-Type": "application/json"})
+            await answer.prepare(request)
+            await answer.write(b'{"choices": [{"message": {"content": "ye')
+        request.transport.abort()
+        return web.Response()
 
 
 def answer_to(body: dict[str, Any]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +19,7 @@ import pytest
 
 from lmms_fast import evaluate
 from lmms_fast.errors import ServerError
+from lmms_fast.server import kept
 from lmms_fast.server.command import installed
 from lmms_fast.tasks.catalog import bundled_dir
 from lmms_fast.tiny import MODEL_DIR
@@ -92,27 +95,41 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     assert gone(processes)
 
 
-def _blinded(folder: Path, task: str, column: list[int]) -> Path:
-    """The task with its pictures handed out in another order."""
-    table = pq.read_table(bundled_dir() / "smoke" / f"{task}.parquet")
-    pictures = table.column("image").take(pa.array(column))
-    index = table.schema.get_field_index("image")
-    pq.write_table(table.set_column(index, "image", pictures), folder / f"{task}.parquet")
-    for name in ("_smoke.yaml", f"{task}.yaml"):
-        (folder / name).write_text((bundled_dir() / "smoke" / name).read_text())
-    return folder / f"{task}.yaml"
+def _smoke_with(folder: Path, order: list[int] | None) -> Path:
+    """The smoke group with its pictures handed out in another order; None: in no order but all grey."""
+    shutil.copytree(bundled_dir() / "smoke", folder)
+    for path in folder.glob("*.parquet"):
+        table = pq.read_table(path)
+        index = table.schema.get_field_index("image")
+        if order is None:
+            grey = {"bytes": picture(128)["bytes"], "path": "grey.png"}
+            pictures = pa.array([grey] * len(table), type=table.schema.field("image").type)
+        else:
+            pictures = table.column("image").take(pa.array(order))
+        pq.write_table(table.set_column(index, "image", pictures), path)
+    return folder
 
 
-def test_the_model_sees_and_swapped_pictures_lower_the_score(served: str, tmp_path: Path) -> None:
-    """If pictures were lost or mixed up on the way, the smoke score would tell."""
-    straight = evaluate("smoke_count", served, output_dir=tmp_path / "a").score("smoke_count")
-    order = [*range(1, 80), 0]
-    swapped = evaluate(str(_blinded(tmp_path, "smoke_count", order)), served, output_dir=tmp_path / "b")
-    blind = evaluate(str(_blinded(tmp_path, "smoke_count", [3] * 80)), served, output_dir=tmp_path / "c")
+def test_the_model_sees_and_what_happens_to_the_pictures_shows(served: str, tmp_path: Path) -> None:
+    """If pictures were lost, mixed up or emptied on the way, the smoke score would tell."""
+    straight = evaluate("smoke", served, output_dir=tmp_path / "a").score("smoke")
     assert straight is not None
     assert straight >= 0.9
-    assert (swapped.score("smoke_count") or 0) < straight - 0.3
-    assert (blind.score("smoke_count") or 0) < straight - 0.3
+    for name, order in (("swapped", [*range(1, 80), 0]), ("grey", None)):
+        folder = _smoke_with(tmp_path / name, order)
+        spoiled = evaluate(str(folder / "smoke.yaml"), served, output_dir=tmp_path / f"r-{name}", include_path=[folder])
+        assert spoiled.failed == 0
+        assert (spoiled.score("smoke") or 0) < straight - 0.3
+
+
+def test_dropped_pictures_are_noticed(served: str, tmp_path: Path) -> None:
+    """A task that forgets its picture scores near chance, though every request succeeds."""
+    folder = _smoke_with(tmp_path / "without", list(range(80)))
+    for path in folder.glob("smoke_*.yaml"):
+        path.write_text(path.read_text().replace("    - image: image\n", ""))
+    blind = evaluate(str(folder / "smoke.yaml"), served, output_dir=tmp_path / "r", include_path=[folder])
+    assert blind.failed == 0
+    assert (blind.score("smoke") or 0) < 0.6
 
 
 def test_the_same_scores_again(served: str, tmp_path: Path) -> None:
@@ -150,6 +167,67 @@ def test_bad_model_is_one_sentence(tmp_path: Path) -> None:
     assert done.returncode == 5
     assert "vLLM did not start" in done.stderr
     assert "Traceback (most recent call last)" not in done.stderr.split("it ends:")[0]
+
+
+def _start_eval(folder: Path, *words: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "lmms_fast.cli.app", "eval", "--endpoint", "local", "-o", str(folder), *words]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_tp_2_scores_and_leaves_nothing(tmp_path: Path) -> None:
+    """Two workers, bound to one core each; after a normal end no process is left."""
+    process = _start_eval(tmp_path / "r", "--tasks", "smoke", "--tp", "2")
+    family: set[int] = set()
+    while process.poll() is None:
+        family.update(below(process.pid))
+        time.sleep(0.2)
+    _, said = process.communicate()
+    assert process.returncode == 0, said
+    assert len(family) >= 5  # guard, API server, engine, two workers
+    assert gone([*family])
+    manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
+    assert manifest["sessions"][0]["server"]["environment"]["VLLM_CPU_OMP_THREADS_BIND"].count("|") == 1
+    assert json.loads((tmp_path / "r" / "results.json").read_text())["groups"]["smoke"]["value"] >= 0.9
+
+
+def test_a_kept_server_is_found_again_and_stopped(
+    served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next run uses it at once. Launched, kept or already running: the same scores to the last digit."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    first = _start_eval(tmp_path / "a", "--tasks", "smoke", "--limit", "20", "--keep-server")
+    _, said = first.communicate()
+    assert first.returncode == 0, said
+    [server] = kept.running()
+    family = [server.pid, *below(server.pid)]
+    evaluate("smoke", "local", output_dir=tmp_path / "b", limit=20)
+    session = json.loads((tmp_path / "b" / "manifest.json").read_text())["sessions"][0]
+    assert session["server"]["reused"] is True
+    assert not (tmp_path / "b" / "server.log").exists()
+    evaluate("smoke", served, output_dir=tmp_path / "c", limit=20)
+    results = {(tmp_path / name / "results.json").read_bytes() for name in "abc"}
+    assert len(results) == 1
+    words = [sys.executable, "-m", "lmms_fast.cli.app", "server"]
+    assert server.name in subprocess.run([*words, "list"], capture_output=True, text=True, check=True).stdout
+    subprocess.run([*words, "stop"], check=True, capture_output=True)
+    assert gone(family)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_signals_while_it_answers_leave_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C, SIGTERM and `kill -9` in the middle: no process, no port, and what was answered is kept."""
+    process = _start_eval(tmp_path / "r", "--tasks", "smoke_yesno", "--repeats", "200")
+    journal = tmp_path / "r" / "journal.jsonl"
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 100:
+        assert process.poll() is None
+        time.sleep(0.1)
+    family = below(process.pid)
+    assert len(family) >= 4  # guard, API server, engine, worker
+    process.send_signal(number)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}[number]
+    assert "Traceback" not in said
+    assert gone(family)
 
 
 def test_kill_9_in_start_up_leaves_nothing(tmp_path: Path) -> None:

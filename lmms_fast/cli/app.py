@@ -14,7 +14,7 @@ import yaml
 from rich.console import Console
 
 from lmms_fast import __version__
-from lmms_fast.cli import doctor, tasks
+from lmms_fast.cli import doctor, servers, tasks
 from lmms_fast.config.spec import RunSpec, make_spec
 from lmms_fast.errors import (
     EXIT_ERROR,
@@ -39,6 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(tasks.app, name="tasks")
+app.add_typer(servers.app, name="server")
 app.command("doctor")(doctor.doctor)
 
 
@@ -65,6 +66,10 @@ def evaluate(
     max_model_len: Annotated[int | None, _option("--max-model-len", "Local: context length.")] = None,
     gpu_memory_utilization: Annotated[
         float | None, _option("--gpu-memory-utilization", "Local: share of the memory vLLM may take.")
+    ] = None,
+    keep_server: Annotated[
+        bool | None, _option("--keep-server", "Local: leave vLLM running; the next run with the same server settings "
+                             "uses it (see `lmms-fast server`).")
     ] = None,
     include_path: Annotated[
         list[Path] | None, _option("--include-path", "Folder with task YAMLs of your own; their hooks may run.")

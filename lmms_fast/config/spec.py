@@ -26,6 +26,7 @@ class RunSpec(BaseModel):
     max_model_len: int | None = Field(default=None, ge=1)
     gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
     server_args: tuple[str, ...] = ()
+    keep_server: bool = False
 
     include_path: tuple[Path, ...] = ()
     data_dir: Path | None = None

@@ -39,7 +39,7 @@ from lmms_fast.pipeline.channel import Channel, feed_all
 from lmms_fast.pipeline.dispatch import Dispatcher
 from lmms_fast.report.result import RunResult, finish, judge, rules_of
 from lmms_fast.server.launch import Server, launch
-from lmms_fast.server.spec import ServerSpec
+from lmms_fast.server.spec import ServerSpec, weights_digest
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.catalog import Selection as Chosen
 from lmms_fast.tasks.spec import Task
@@ -204,12 +204,9 @@ def identify(spec: RunSpec, chosen: Chosen, model: str) -> dict[str, Any]:
              "extra_body")  # fmt: skip
     settings = spec.model_dump(mode="json", include=set(names))
     settings["limit"] = parse_limit(spec.limit)
-    folder = Path(model)
-    weights = sorted((file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in folder.iterdir()
-                     if file.is_file()) if folder.is_dir() else None  # fmt: skip
     content = {
         "model": _model_name(model),
-        "weights": _hash(weights) if weights else None,
+        "weights": weights_digest(model),
         "tasks": {task.task: task.digest() for task in chosen.tasks},
         **settings,
     }
@@ -225,6 +222,8 @@ async def _endpoints(
     for profile in profiles:
         if profile.name == LOCAL and server is not None:
             await server.ready()
+            if spec.keep_server:
+                server.keep()
             session["server"] = {**server.facts, "command": server.command}
             found.append(Endpoint(LOCAL, _local_profile(server.base_url), server.served_name, server.api_key))
         else:

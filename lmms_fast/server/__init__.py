@@ -4,5 +4,6 @@ spec.py     what to serve
 command.py  spec → command line and environment, pure
 guard.py    parent of the server process: nothing survives lmms-fast, not even its `kill -9`
 launch.py   start, wait until ready, notice death, stop
+kept.py     servers that --keep-server left running: registered, found again, stopped
 hints.py    the end of a log → the cause and what to do, pure
 """

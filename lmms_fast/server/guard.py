@@ -5,7 +5,8 @@
 It holds the read end of a pipe whose other end lmms-fast keeps. When that closes, by a clean end or by `kill -9`, or
 when the server ends by itself, the guard ends every process below it and exits with the server's code. It is a
 "child subreaper": when vLLM's API server dies, its orphaned engine processes become children of the guard, instead of
-living on with the GPU's memory. LIFELINE_FD of -1 (a kept server) means: live until the server ends or a signal.
+living on with the GPU's memory. A byte on the pipe means: the server is to be kept; then only its own end or a signal
+ends the guard.
 """
 
 import contextlib
@@ -101,11 +102,13 @@ def main() -> None:
         preexec_fn=die_with_parent,  # noqa: PLW1509  (this process has no threads)
         stdin=subprocess.DEVNULL,
     )
-    watched = [wake_read] + ([lifeline] if lifeline >= 0 else [])
+    watched = [wake_read, lifeline]
     while server.poll() is None and not stopped:
         ready, _, _ = select.select(watched, [], [], 5.0)
-        if lifeline in ready and not os.read(lifeline, 1):
-            break
+        if lifeline in ready:
+            if not os.read(lifeline, 1):
+                break
+            watched.remove(lifeline)
         if wake_read in ready:
             os.read(wake_read, 512)
     asked = server.poll() is None

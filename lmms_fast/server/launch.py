@@ -13,15 +13,18 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import httpx
+import orjson
 
 from lmms_fast.errors import ServerError
 from lmms_fast.events import Notify, ServerPhase
-from lmms_fast.server.command import command, environment, installed, write_stub
+from lmms_fast.server import kept
+from lmms_fast.server.command import Platform, command, environment, installed, write_stub
 from lmms_fast.server.hints import explain, tail
-from lmms_fast.server.spec import ServerSpec
+from lmms_fast.server.kept import KeptServer
+from lmms_fast.server.spec import ServerSpec, weights_digest
 
 _GUARD = Path(__file__).with_name("guard.py")
 _PATIENCE_S = 600.0  # without any sign of progress: a new log line, or a growing download
@@ -35,15 +38,27 @@ _PHASES = (
 )
 
 
+class _Process(Protocol):
+    """What a server needs of its guard's process."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    async def wait(self) -> int: ...
+
+
 class Server:
-    """A launched vLLM. Use as an async context manager; leaving it stops the server."""
+    """A vLLM of ours. Use as an async context manager; leaving it stops the server unless it is to be kept."""
 
     def __init__(
-        self, process: asyncio.subprocess.Process, lifeline: int, *, port: int, api_key: str, names: Sequence[str],
-        argv: Sequence[str], log_path: Path, notify: Notify, facts: Mapping[str, Any],
+        self, process: _Process, lifeline: int | None, *, port: int, api_key: str, names: Sequence[str],
+        argv: Sequence[str], log_path: Path, notify: Notify, facts: Mapping[str, Any], identity: Mapping[str, Any],
     ) -> None:  # fmt: skip
         self._process, self._lifeline, self._notify = process, lifeline, notify
-        self._names = tuple(names)
+        self._names, self._port, self._identity = tuple(names), port, dict(identity)
         self._started = time.monotonic()
         self._was_ready = False
         self.base_url = f"http://127.0.0.1:{port}/v1"
@@ -68,7 +83,18 @@ class Server:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), 0.5)
         self._was_ready = True
-        self._tell("ready")
+        self._tell("reused" if self.facts.get("reused") else "ready")
+
+    def keep(self) -> None:
+        """Leave it running for later runs; only a server that is ready is worth it. Raises StorageError."""
+        if self._lifeline is None:
+            return
+        started = kept.start_ticks(self._process.pid) or 0
+        kept.register(KeptServer(self._identity, self._names, self._port, self._process.pid, started,
+                                 str(self.log_path.resolve()), self.command, self.facts))  # fmt: skip
+        os.write(self._lifeline, b"k")
+        os.close(self._lifeline)
+        self._lifeline = None
 
     async def died(self) -> ServerError:
         """Wait for an end that nobody asked for. vLLM exits with 0 when its engine dies, so the code says nothing."""
@@ -76,11 +102,17 @@ class Server:
         return self._death("died" if self._was_ready else "did not start")
 
     async def stop(self) -> None:
-        """End the server and everything below it; harmless when it has ended."""
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
+        """End the server and everything below it, if it is this run's own; harmless when it has ended."""
+        if self._lifeline is None:
+            return
+        os.close(self._lifeline)
+        self._lifeline = None
         await self._process.wait()
+
+    async def answers(self) -> bool:
+        """Whether it answers now, to our own model name."""
+        async with httpx.AsyncClient(timeout=5) as client:
+            return await self._answers(client)
 
     async def _answers(self, client: httpx.AsyncClient) -> bool:
         headers = {"Authorization": f"Bearer {self.api_key}"}
@@ -127,9 +159,59 @@ class Server:
         await self.stop()
 
 
+class _Elsewhere:
+    """A kept server's guard, which is not our child: its end can be seen, its exit code not."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._handle = os.pidfd_open(pid)
+
+    async def wait(self) -> int:
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        loop.add_reader(self._handle, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(self._handle)
+        self.returncode = 0
+        return 0
+
+
 async def launch(spec: ServerSpec, *, log_path: Path, notify: Notify) -> Server:
-    """Start a server and return at once; `Server.ready` waits for it. Raises ServerError when vLLM is not installed."""
+    """A server for `spec`: a kept one that answers, or a new one. Returns at once; `Server.ready` waits for it.
+
+    Raises ServerError when vLLM is not installed.
+    """
     platform, version = installed()
+    identity = {"spec": [getattr(spec, name) for name in spec.__dataclass_fields__], "vllm": version,
+                "weights": weights_digest(spec.model)}  # fmt: skip
+    identity = orjson.loads(orjson.dumps(identity))
+    for candidate in kept.running():
+        if candidate.identity == identity and (server := await _adopt(candidate, notify)):
+            return server
+    return await _start(spec, platform, version, identity, log_path, notify)
+
+
+async def _adopt(candidate: KeptServer, notify: Notify) -> Server | None:
+    """A kept server, if it answers."""
+    api_key = candidate.api_key()
+    if api_key is None:
+        return None
+    try:
+        process = _Elsewhere(candidate.pid)
+    except OSError:
+        return None
+    server = Server(process, None, port=candidate.port, api_key=api_key, names=candidate.names,
+                    argv=candidate.command, log_path=Path(candidate.log_path), notify=notify,
+                    facts={**candidate.facts, "reused": True}, identity=candidate.identity)  # fmt: skip
+    return server if await server.answers() else None
+
+
+async def _start(
+    spec: ServerSpec, platform: Platform, version: str, identity: Mapping[str, Any], log_path: Path, notify: Notify
+) -> Server:
     port = _free_port()
     # The model's own name for people, a unique one to recognise our server by.
     names = (_short_name(spec.model), f"lmms-fast-{secrets.token_hex(6)}")
@@ -155,7 +237,7 @@ async def launch(spec: ServerSpec, *, log_path: Path, notify: Notify) -> Server:
     shown = {name: value for name, value in extra.items() if name not in ("VLLM_API_KEY", "PYTHONPATH")}
     facts = {"vllm": version, "platform": platform, "model": spec.model, "environment": shown}
     return Server(process, write_end, port=port, api_key=api_key, names=names, argv=argv, log_path=log_path,
-                  notify=notify, facts=facts)  # fmt: skip
+                  notify=notify, facts=facts, identity=identity)  # fmt: skip
 
 
 def _short_name(model: str) -> str:

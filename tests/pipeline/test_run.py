@@ -10,13 +10,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 
 from lmms_fast import evaluate
 from lmms_fast.api import rescore
 from lmms_fast.errors import EndpointError, UsageError
-from tests.conftest import StandIn, completion
+from lmms_fast.tasks.catalog import bundled_dir
+from tests.conftest import Misdeed, StandIn, completion
 
 VOLATILE = ("latency_s", "attempts", "served_by")
 
@@ -73,6 +76,33 @@ def test_transient_failures_are_tried_again(stand_in: StandIn, tmp_path: Path) -
     assert len(stand_in.asked) == 3
     line = json.loads((tmp_path / "r" / "samples_smoke_yesno.jsonl").read_text())
     assert line["response"]["attempts"] == 3
+
+
+@pytest.mark.parametrize(("misdeed", "kind"), [("hang", "timeout"), ("reset", "connection"), ("cut off", "connection")])
+def test_no_complete_answer_is_no_answer(stand_in: StandIn, tmp_path: Path, misdeed: Misdeed, kind: str) -> None:
+    """A hanging, resetting or cutting server costs attempts; what it began to say is never scored."""
+    stand_in.behave = lambda number, body: misdeed if number < 2 else None
+    options: dict[str, Any] = {"limit": 2, "concurrency": 2, "request_timeout": 0.3}
+    once = evaluate("smoke_yesno", stand_in.url, output_dir=tmp_path / "a", max_attempts=1, **options)
+    assert once.failures == {kind: 2}
+    assert once.score("smoke_yesno") is None
+    again = evaluate("smoke_yesno", stand_in.url, output_dir=tmp_path / "a", max_attempts=1, **options)
+    assert again.failed == 0
+
+
+def test_pictures_that_cannot_be_sent_are_not_measured(stand_in: StandIn, tmp_path: Path) -> None:
+    """A corrupt, a cut and an empty picture are counted by kind; the rest of the task goes on."""
+    table = pq.read_table(bundled_dir() / "smoke" / "smoke_count.parquet").slice(0, 6).to_pylist()
+    table[0]["image"]["bytes"] = b"not a picture"
+    table[1]["image"]["bytes"] = b""
+    table[2]["image"] = None
+    pq.write_table(pa.Table.from_pylist(table), tmp_path / "smoke_count.parquet")
+    for name in ("_smoke.yaml", "smoke_count.yaml"):
+        (tmp_path / name).write_text((bundled_dir() / "smoke" / name).read_text())
+    result = evaluate(str(tmp_path / "smoke_count.yaml"), stand_in.url, output_dir=tmp_path / "r")
+    assert result.failures == {"media": 3}
+    assert len(stand_in.asked) == 3
+    assert result.tasks["smoke_count"].aggregates[0].n == 3
 
 
 def test_resume_asks_only_what_is_missing(stand_in: StandIn, tmp_path: Path) -> None:

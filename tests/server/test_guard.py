@@ -5,12 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lmms_fast.server import kept
 from lmms_fast.server.command import command, environment
 from lmms_fast.server.hints import explain, tail
+from lmms_fast.server.kept import KeptServer
 from lmms_fast.server.spec import ServerSpec
 
 GUARD = Path(__file__).parents[2] / "lmms_fast" / "server" / "guard.py"
@@ -76,6 +79,28 @@ def test_the_servers_own_end_takes_its_orphans_along() -> None:
     os.close(lifeline)
     assert guard.returncode == 7
     assert _all_gone(pids)
+
+
+def test_a_kept_server_outlives_the_run_and_can_be_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte on the lifeline; afterwards only a signal ends it. The registry names one process for good, and no key."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setenv("VLLM_API_KEY", "secret")
+    guard, lifeline, pids = _start(600)
+    os.write(lifeline, b"k")
+    os.close(lifeline)
+    one = KeptServer({}, ("m", "u"), 1, guard.pid, kept.start_ticks(guard.pid) or 0, "log", (), {})
+    kept.register(one)
+    kept.register(replace(one, names=("m", "older"), started=1))  # the same pid, in another life
+    with pytest.raises(subprocess.TimeoutExpired):
+        guard.wait(0.3)
+    assert all(map(_alive, pids))
+    assert kept.running() == [one]
+    assert one.api_key() == "secret"
+    assert all("secret" not in path.read_text() for path in kept.folder().iterdir())
+    assert kept.stop(one)
+    guard.communicate(timeout=20)
+    assert _all_gone(pids)
+    assert kept.running() == []
 
 
 def test_kill_9_of_the_guard_ends_the_server() -> None:
