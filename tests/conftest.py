@@ -25,6 +25,8 @@ class StandIn:
     behave: Behaviour = lambda number, body: None
     key: str | None = None
     delay_s: float = 0.0
+    record: bool = True
+    """Whether `asked` keeps the bodies."""
 
     async def models(self, request: web.Request) -> web.Response:
         """The one model it serves."""
@@ -36,7 +38,8 @@ class StandIn:
         """An answer that is a function of the request."""
         body = await request.json()
         number = len(self.asked)
-        self.asked.append(body)
+        if self.record:
+            self.asked.append(body)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
         replaced = self.behave(number, body)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from lmms_fast.errors import LmmsFastError, UsageError
 from lmms_fast.server import kept
@@ -21,12 +19,9 @@ def list_servers() -> None:
     if not servers:
         print("No kept server is running.")
         return
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "model", "port", "pid", "log"):
-        table.add_column(column, overflow="fold")
+    # Plain lines: a table folds names to the terminal's width, and then they cannot be copied or searched for.
     for one in servers:
-        table.add_row(one.name, str(one.facts.get("model")), str(one.port), str(one.pid), one.log_path)
-    Console(soft_wrap=True).print(table)
+        print(f"{one.name}  {one.facts.get('model')}  port {one.port}  pid {one.pid}  log {one.log_path}")
 
 
 @app.command()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lmms_fast.errors import UsageError
+
+_LAUNCH_ONLY = frozenset({"mm_processor_kwargs", "media_io_kwargs"})
 
 
 class RunSpec(BaseModel):
@@ -74,6 +76,15 @@ class RunSpec(BaseModel):
             raise ValueError("give a number of requests of at least 1, or auto")
         return value
 
+    @model_validator(mode="after")
+    def _media_settings_belong_to_the_launch(self) -> RunSpec:
+        wrong = _LAUNCH_ONLY & {*self.gen, *self.extra_body}
+        if "local" in self.endpoint and wrong:
+            name = sorted(wrong)[0]
+            flag = "--" + name.replace("_", "-")
+            raise ValueError(f"vLLM takes {name} at its launch, not per request; write `-- {flag} '{{…}}'` instead")
+        return self
+
 
 def make_spec(values: dict[str, Any]) -> RunSpec:
     """A checked spec. Raises UsageError naming the flag."""
@@ -81,6 +92,8 @@ def make_spec(values: dict[str, Any]) -> RunSpec:
         return RunSpec.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
+        if not first["loc"]:
+            raise UsageError(f"{first['msg'].removeprefix('Value error, ')}.") from None
         name = str(first["loc"][0])
         flag = "--" + name.replace("_", "-")
         if first["type"] == "extra_forbidden":

@@ -23,6 +23,7 @@ from lmms_fast.types import Doc
 
 _FORMATS = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
 _BATCH_ROWS = 16  # 16 rows of seven 4-megapixel pictures still fit a few hundred MB
+_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,12 @@ def _count(path: Path) -> int | None:
 def _read(path: Path) -> Iterator[Doc]:
     match path.suffix:
         case ".parquet":
-            with pq.ParquetFile(path) as file:
-                for batch in file.iter_batches(batch_size=_BATCH_ROWS):
-                    yield from batch.to_pylist()
+            # Both against memory growing with the file: one reader over all row groups keeps every group it has read,
+            # and without a buffer size a group's columns are read whole.
+            with pq.ParquetFile(path, buffer_size=_READ_BYTES) as file:
+                for group in range(file.num_row_groups):
+                    for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group]):
+                        yield from batch.to_pylist()
         case ".jsonl":
             with path.open(encoding="utf-8") as lines:
                 yield from (json.loads(line) for line in lines if line.strip())
@@ -98,7 +102,9 @@ def _read(path: Path) -> Iterator[Doc]:
 
 
 def _read_json(path: Path) -> Iterator[Doc]:
-    if path.open("rb").read(1) == b"[":
+    with path.open("rb") as file:
+        is_array = file.read(1) == b"["
+    if is_array:
         yield from json.loads(path.read_bytes())
     else:
         yield from pa_json.read_json(path).to_pylist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import secrets
 import socket
 import sys
@@ -36,6 +37,7 @@ _PHASES = (
     ("Initializing a V1 LLM engine", "loading"),
     ("non-default args", "importing"),
 )
+_DTYPE = re.compile(r"\bdtype=torch\.(\w+)")  # of the engine's configuration, which vLLM logs; no API tells it
 
 
 class _Process(Protocol):
@@ -83,6 +85,8 @@ class Server:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), 0.5)
         self._was_ready = True
+        if dtype := _DTYPE.search(self._log()):
+            self.facts["dtype"] = dtype[1]
         self._tell("reused" if self.facts.get("reused") else "ready")
 
     def keep(self) -> None:

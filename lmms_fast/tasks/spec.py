@@ -151,6 +151,13 @@ class Task(_Strict):
     """Python file beside the YAML with ``prepare(doc) -> doc``."""
     file: Path = Field(exclude=True)
 
+    @field_validator("hooks")
+    @classmethod
+    def _beside_the_yaml(cls, value: str | None) -> str | None:
+        if value is not None and Path(value).name != value:
+            raise ValueError("give the name of a file in the YAML's own folder; only that folder was named by the user")
+        return value
+
     @field_validator("target", mode="before")
     @classmethod
     def _bare_template(cls, value: Any) -> Any:

@@ -1,7 +1,7 @@
-"""Train the bundled model from scratch: ``python -m lmms_fast.tiny.train [--minutes 40]``.
+"""Train the bundled model from scratch: ``python -m lmms_fast.tiny.train``.
 
-Two cores, no GPU, nothing downloaded. Seeded; stops when the held-out check passes the target or the time is over.
-Prints seconds, loss and held-out accuracy per question kind, and writes `model/` with its card.
+Two cores, no GPU, nothing downloaded, seeded. Prints minutes, loss and held-out accuracy per question kind as it goes,
+and writes `model/` with its card, which says how long it took.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ SEED = 20260101
 HELD_OUT_SEED = 7_000_000  # the smoke data use 8_000_000 and up; training draws from SEED alone
 BATCH = 64
 IMAGE_TOKENS = 16
-WARM_STEPS = 1000  # words only, until picture and words belong together; then all kinds
-# Beside the four kinds a lesson, "refer": the multiple choice's question on two shapes, answered with the word itself.
-# Without it the model names both shapes' colours but not which is whose: half of those letters stay wrong for hours.
-Lesson = Kind | Literal["refer"]
-WARM_MIX: dict[Lesson, float] = {"short": 0.35, "count": 0.15, "refer": 0.5}
-MIX: dict[Lesson, float] = {"choice": 0.42, "yesno": 0.32, "short": 0.08, "count": 0.06, "refer": 0.12}
+FIRST_STEPS = 700  # until picture and words belong together; then all kinds
+# Lessons beside the four kinds, never asked in the smoke tasks. Without them the model names the colours of both shapes
+# in a picture but never learns which is whose, and half of the letters stay wrong for hours.
+Lesson = Kind | Literal["refer", "list", "list_shapes"]
+FIRST_MIX: dict[Lesson, float] = {"short": 0.15, "count": 0.1, "refer": 0.25, "list": 0.25, "list_shapes": 0.25}
+MIX: dict[Lesson, float] = {
+    "choice": 0.36, "yesno": 0.28, "short": 0.06, "count": 0.06, "refer": 0.08, "list": 0.08, "list_shapes": 0.08,
+}  # fmt: skip
 # The libraries' default of 0.02 suits layers of thousands; at this width it leaves attention flat, and looking up a
 # word's letter stays at chance for a thousand steps. One over the root of the width learns it in under two hundred.
 INITIALISE = 0.08
@@ -102,14 +104,26 @@ def model_config(tokenizer: Tokenizer) -> Idefics3Config:
 
 
 def lesson(name: Lesson, rng: random.Random) -> Question:
-    """A question of a kind, or of the auxiliary lesson."""
-    if name != "refer":
-        return ask(name, rng)
-    question = ask("choice", rng)
-    while len(question.shapes) < 2:
+    """A question of a kind, or of a lesson.
+
+    refer: the multiple choice's question on two shapes, answered with the word itself.
+    list, list_shapes: every shape with its colour, in random order, so that place does not tell which comes next.
+    """
+    if name == "refer":
         question = ask("choice", rng)
-    word = question.options["ABCD".index(question.answer)]
-    return dataclasses.replace(question, kind="short", answer=word, options=())
+        while len(question.shapes) < 2:
+            question = ask("choice", rng)
+        word = question.options["ABCD".index(question.answer)]
+        return dataclasses.replace(question, kind="short", answer=word, options=())
+    if name in ("list", "list_shapes"):
+        question = ask("yesno", rng)
+        shapes = rng.sample(question.shapes, len(question.shapes))
+        if name == "list":
+            text, words = "Name each colour and shape.", [f"{shape.colour} {shape.name}" for shape in shapes]
+        else:
+            text, words = "Name each shape and colour.", [f"{shape.name} {shape.colour}" for shape in shapes]
+        return dataclasses.replace(question, kind="short", question=text, answer=" ".join(words))
+    return ask(name, rng)
 
 
 def make_batch(seed: int, lessons: Sequence[Lesson]) -> tuple[list[Question], np.ndarray[Any, Any]]:
@@ -178,7 +192,7 @@ def learning_rate(step: int, total: int) -> float:
     return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - 100) / max(1, total - 100)))
 
 
-def train(minutes: float, steps: int, target: float, out: Path) -> None:
+def train(steps: int, out: Path) -> None:
     """The whole training; writes `out` when done."""
     torch.manual_seed(SEED)
     torch.set_num_threads(2)
@@ -187,53 +201,55 @@ def train(minutes: float, steps: int, target: float, out: Path) -> None:
     model = Idefics3ForConditionalGeneration(model_config(tokenizer))
     model.train()
     print(f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters, {steps} steps", flush=True)
-    optimiser = torch.optim.AdamW(_parameter_groups(model), betas=(0.9, 0.98), weight_decay=0.01)
-    peaks = [group["lr"] for group in optimiser.param_groups]
+    optimisers = _optimisers(model)
+    peaks = [optimiser.param_groups[0]["lr"] for optimiser in optimisers]
     rng = random.Random(SEED)
     losses: list[float] = []
-    done = 0
     with ProcessPoolExecutor(1) as drawer:
         ahead: list[Future[Any]] = []
         for step in range(steps):
             while len(ahead) < 8:
                 ahead.append(drawer.submit(make_batch, *_plan(step + len(ahead), rng)))
             questions, pixels = ahead.pop(0).result()
-            for group, peak in zip(optimiser.param_groups, peaks, strict=True):
-                group["lr"] = peak * learning_rate(step, steps)
             loss = answer_loss(model, torch.from_numpy(pixels), *collate(questions, tokenizer))
-            optimiser.zero_grad()
+            for optimiser, peak in zip(optimisers, peaks, strict=True):
+                optimiser.param_groups[0]["lr"] = peak * learning_rate(step, steps)
+                optimiser.zero_grad()
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
+            for optimiser in optimisers:
+                optimiser.step()
             losses.append(loss.item())
-            done = step + 1
-            if done % 250 == 0 or done == steps:
+            if (step + 1) % 250 == 0:
                 accuracy = evaluate(model, tokenizer, 100, (*KINDS, "refer"))
                 shown = " ".join(f"{kind} {value:.0%}" for kind, value in accuracy.items())
-                minutes_gone, loss_now = (time.monotonic() - started) / 60, np.mean(losses[-250:])
-                print(f"step {done:5d}  {minutes_gone:5.1f} min  loss {loss_now:.3f}  {shown}", flush=True)
-                if done % 1000 == 0:
-                    save(model, tokenizer, out, evaluate(model, tokenizer, 300), done, minutes_gone)
-                if minutes_gone > minutes or min(accuracy.values()) >= target:
-                    break
-    minutes_gone = (time.monotonic() - started) / 60
-    model = model.to(torch.bfloat16)
-    final = evaluate(model, tokenizer, 500)
-    print({kind: round(value, 4) for kind, value in final.items()}, f"{minutes_gone:.1f} min", flush=True)
-    save(model, tokenizer, out, final, done, minutes_gone)
+                minutes = (time.monotonic() - started) / 60
+                print(f"step {step + 1:5d}  {minutes:5.1f} min  loss {np.mean(losses[-250:]):.3f}  {shown}", flush=True)
+    minutes = (time.monotonic() - started) / 60
+    final = evaluate(model.to(torch.bfloat16), tokenizer, 1000)
+    print({kind: round(value, 4) for kind, value in final.items()}, f"{minutes:.1f} min", flush=True)
+    save(model, tokenizer, out, final, steps, minutes)
 
 
 def _plan(step: int, rng: random.Random) -> tuple[int, list[Lesson]]:
     """Seed and lessons of a batch."""
-    mix = WARM_MIX if step < WARM_STEPS else MIX
+    mix = FIRST_MIX if step < FIRST_STEPS else MIX
     return SEED * 100_000 + step, rng.choices(list(mix), weights=list(mix.values()), k=BATCH)
 
 
-def _parameter_groups(model: Any) -> list[dict[str, Any]]:
-    seeing = [*model.model.vision_model.parameters(), *model.model.connector.parameters()]
-    known = {id(parameter) for parameter in seeing}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    return [{"params": seeing, "lr": 2e-3}, {"params": rest, "lr": 1e-3}]
+def _optimisers(model: Any) -> list[torch.optim.Optimizer]:
+    """Muon (Jordan et al. 2024, https://kellerjordan.github.io/posts/muon) for the matrices inside, AdamW for the rest.
+
+    After 500 steps of the first mix "refer" stood at 97 %, with AdamW alone at 67 %.
+    """
+    named = dict(model.named_parameters())
+    inside = {name for name, parameter in named.items() if parameter.ndim == 2 and "embed" not in name}
+    return [
+        torch.optim.Muon([named[name] for name in sorted(inside)], lr=2e-3, weight_decay=0.01,
+                         adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW([named[name] for name in sorted(named.keys() - inside)], lr=2e-3, betas=(0.9, 0.98),
+                          weight_decay=0.01),
+    ]  # fmt: skip
 
 
 def save(model: Any, tokenizer: Tokenizer, out: Path, accuracy: dict[str, float], steps: int, minutes: float) -> None:
@@ -298,12 +314,10 @@ Limits: other pictures, other questions and other wordings get arbitrary answers
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Train the bundled model from scratch.")
-    parser.add_argument("--minutes", type=float, default=60, help="stop after this time (default: %(default)s)")
-    parser.add_argument("--steps", type=int, default=5000, help="length of the schedule (default: %(default)s)")
-    parser.add_argument("--target", type=float, default=0.985, help="stop when every kind reaches this share")
+    parser.add_argument("--steps", type=int, default=3000, help="length of the schedule (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=MODEL_DIR)
     options = parser.parse_args()
-    train(options.minutes, options.steps, options.target, options.out)
+    train(options.steps, options.out)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,126 @@
+"""The set-up's decisions: which Python, which machine, which packages, what a failure means."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lmms_fast import bootstrap
+from lmms_fast.bootstrap import Request, SetupError
+
+ROOT = Path(bootstrap.__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "request_"),
+    [
+        (["smoke"], Request("smoke", (), False)),
+        (["-v", "smoke", "--limit", "3"], Request("smoke", ("--limit", "3"), True)),
+        (["test", "--", "-k", "guard"], Request("test", ("-k", "guard"), False)),
+        (["install", "-v"], Request("install", (), True)),
+        (["--help"], None),
+        ([], None),
+    ],
+)
+def test_arguments_after_the_command_belong_to_the_program(words: list[str], request_: Request | None) -> None:
+    """Only what stands before the command is the set-up's."""
+    assert bootstrap.parse(words) == request_
+
+
+@pytest.mark.parametrize("words", [["smok"], ["lint", "x"]])
+def test_unknown_words_are_refused(words: list[str]) -> None:
+    """Rather than set something up that was not asked for."""
+    with pytest.raises(SetupError):
+        bootstrap.parse(words)
+
+
+def test_python_versions() -> None:
+    """Too old and too new are refused, and one that fits is named."""
+    assert bootstrap.refuse_python((3, 11, 0)) is None
+    assert bootstrap.refuse_python((3, 14, 2)) is None
+    assert "3.10.4 does not fit" in (bootstrap.refuse_python((3, 10, 4)) or "")
+    assert "python3.12 -m lmms_fast.bootstrap" in (bootstrap.refuse_python((3, 15, 0), "python3.12") or "")
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "glibc", "fits"),
+    [
+        ("Linux", "x86_64", (2, 36), True),
+        ("Linux", "aarch64", (2, 28), True),
+        ("Linux", "x86_64", (2, 17), False),
+        ("Linux", "x86_64", None, False),
+        ("Linux", "riscv64", (2, 36), False),
+        ("Darwin", "arm64", None, False),
+    ],
+)
+def test_machines(system: str, machine: str, glibc: tuple[int, ...] | None, fits: bool) -> None:
+    """vLLM's CPU build exists for glibc Linux on two processors; elsewhere the sentence says what does work."""
+    refusal = bootstrap.refuse_platform(system, machine, glibc)
+    assert (refusal is None) == fits
+    if refusal:
+        assert "pip install ." in refusal
+
+
+def test_a_finished_set_up_is_not_repeated(tmp_path: Path) -> None:
+    """Same project, same place: nothing to do. A changed project or a moved one: everything, old extras kept."""
+    mark = bootstrap.stamp(b"[project]", tmp_path)
+    record = {"stamp": mark, "extras": ["cpu"]}
+    assert bootstrap.missing_extras(record, mark, ("cpu",)) == ()
+    assert bootstrap.missing_extras(record, mark, ("cpu", "dev")) == ("cpu", "dev")
+    assert bootstrap.missing_extras({"stamp": mark, "extras": ["cpu", "dev"]}, mark, ("cpu",)) == ()
+    assert bootstrap.missing_extras({"stamp": None, "extras": []}, mark, ("cpu",)) == ("cpu",)
+    assert bootstrap.stamp(b"[project] ", tmp_path) != mark
+    assert bootstrap.stamp(b"[project]", tmp_path / "moved") != mark
+
+
+def test_torch_is_the_cpu_build_and_its_companions_stay_out() -> None:
+    """pip's own sources first, PyTorch's CPU index second; uv leaves the three out, pip takes them away again."""
+    (_, first), (_, second) = bootstrap.torch_commands(Path("/v/bin/python"))
+    assert first[-1] == second[-1] == "torch==2.13.0+cpu"
+    assert "--index-url" not in first
+    assert second[second.index("--index-url") + 1] == "https://download.pytorch.org/whl/cpu"
+    install, uninstall = bootstrap.pip_commands(Path("/v/bin/python"), ("cpu",))
+    assert "torch==2.13.0+cpu" in install
+    assert uninstall[-3:] == ["torchvision", "torchaudio", "torchcodec"]
+    assert "--override" in bootstrap.uv_command(Path("/v/bin/python"), Path("/v/overrides.txt"), ("cpu",))
+
+
+def test_uv_gets_pips_sources() -> None:
+    """A variable comes over `install`, that over `global`; a user's own settings for uv are left alone."""
+    settings = "\n".join([
+        "global.index-url='https://mirror/simple'", "install.index-url='https://other/simple'",
+        "global.extra-index-url='https://more/simple\\n/a/folder'", "global.find-links='/wheels'",
+    ])  # fmt: skip
+    assert bootstrap.uv_environment(settings, {}) == {
+        "UV_DEFAULT_INDEX": "https://other/simple",
+        "UV_INDEX": "https://more/simple",
+        "UV_INDEX_STRATEGY": "unsafe-best-match",
+        "UV_FIND_LINKS": "/wheels",
+    }
+    assert bootstrap.uv_environment(settings, {"UV_DEFAULT_INDEX": "https://mine"}) == {}
+
+
+@pytest.mark.parametrize(
+    ("output", "cause"),
+    [
+        ("ERROR: [Errno 28] No space left on device", "disk is full"),
+        ("Failed to establish a new connection: [Errno 111]", "cannot be reached"),
+        ("SSLError(SSLCertVerificationError(1, 'certificate verify failed'))", "not trusted"),
+        ("ERROR: No matching distribution found for torch==2.13.0+cpu", "no fitting build"),
+    ],
+)
+def test_common_causes_are_named(output: str, cause: str) -> None:
+    """A failed pip ends in a sentence that says what to do."""
+    assert cause in (bootstrap.diagnose(output) or "")
+    assert bootstrap.diagnose("something else") is None
+
+
+def test_it_runs_with_nothing_installed() -> None:
+    """The set-up imports the standard library only: it works with `-S`, where no installed package can be found."""
+    done = subprocess.run([sys.executable, "-S", "-m", "lmms_fast.bootstrap", "--help"], cwd=ROOT, capture_output=True,
+                          text=True, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "smoke" in done.stdout
