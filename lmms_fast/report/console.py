@@ -31,6 +31,11 @@ class _Progress:
     scored: int = 0
     value_sum: float = 0.0
 
+    @property
+    def score(self) -> str:
+        """Mean of what is scored so far."""
+        return f"{self.value_sum / self.scored:.3f}" if self.scored else "–"
+
 
 class Tally:
     """What the events add up to."""
@@ -134,7 +139,7 @@ class LiveView:
     def _summary(self) -> str:
         tally = self.tally
         requests, tokens = tally.rates()
-        tasks = ", ".join(f"{name} {one.done}/{one.total or '?'}" for name, one in tally.tasks.items())
+        tasks = ", ".join(f"{name} {one.done}/{one.total or '?'} ({one.score})" for name, one in tally.tasks.items())
         eta = tally.eta_s()
         left = f", {eta:.0f} s left" if eta is not None else ""
         return f"{tasks}; {requests:.1f} requests/s, {tokens:.0f} tokens/s, {tally.failed} not measured{left}"
@@ -148,10 +153,9 @@ class LiveView:
             rows.append(Text(tally.server.line[: self._console.width - 2], style="dim", no_wrap=True))
         table = Table.grid(padding=(0, 2))
         for name, one in tally.tasks.items():
-            score = f"{one.value_sum / one.scored:.3f}" if one.scored else "–"
             bar = ProgressBar(total=one.total or 1, completed=one.done, width=24)
             failed = Text(f"{one.failed} not measured", style="red") if one.failed else Text("")
-            table.add_row(name, bar, f"{one.done}/{one.total or '?'}", score, failed)
+            table.add_row(name, bar, f"{one.done}/{one.total or '?'}", one.score, failed)
         rows.append(table)
         if tally.first_request is not None:
             requests, tokens = tally.rates()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tests.conftest import StandIn
+from tests.servers.stand_in import StandIn
 
 
 def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from tests.conftest import StandIn
+from tests.servers.stand_in import StandIn
 
 PICTURE_BYTES = 100_000
 TASK = """\

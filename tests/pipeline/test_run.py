@@ -19,7 +19,7 @@ from lmms_fast import evaluate
 from lmms_fast.api import rescore
 from lmms_fast.errors import EndpointError, UsageError
 from lmms_fast.tasks.catalog import bundled_dir
-from tests.conftest import Misdeed, StandIn, completion
+from tests.servers.stand_in import Misdeed, StandIn, completion
 
 VOLATILE = ("latency_s", "attempts", "served_by")
 

