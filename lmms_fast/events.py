@@ -28,7 +28,7 @@ class TaskSized:
 
 @dataclass(frozen=True, slots=True)
 class RequestStarted:
-    """A request left."""
+    """A request left; each attempt is one."""
 
     key: str
 

@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -25,6 +25,10 @@ from lmms_fast.errors import (
     LmmsFastError,
     UsageError,
 )
+from lmms_fast.types import TRANSIENT
+
+if TYPE_CHECKING:
+    from lmms_fast.report.result import RunResult
 
 _EXIT_CODES = (
     "Exit codes: 0 complete · 1 usage or internal error · 2 finished, but more samples than --max-failures could not "
@@ -193,10 +197,10 @@ def _run(spec: RunSpec, *, json: bool, quiet: bool, verbose: bool) -> int:
         sys.stdout.write(orjson.dumps({"event": "Result", "path": str(result.path), **as_json(result)}).decode() + "\n")
     else:
         _print(result)
-    return _verdict(spec, result.failed, result.samples)
+    return _verdict(spec, result)
 
 
-def _print(result: Any) -> None:
+def _print(result: RunResult) -> None:
     from lmms_fast.report.console import failure_lines, score_table  # noqa: PLC0415
 
     console = Console(width=None if sys.stdout.isatty() else 160)
@@ -206,13 +210,16 @@ def _print(result: Any) -> None:
     console.print(f"Results, samples and journal: {result.path}/", markup=False, soft_wrap=True)
 
 
-def _verdict(spec: RunSpec, failed: int, samples: int) -> int:
+def _verdict(spec: RunSpec, result: RunResult) -> int:
+    failed, samples = result.failed, result.samples
     allowed = spec.max_failures * samples if spec.max_failures < 1 else spec.max_failures
     if failed <= allowed:
         return EXIT_OK
+    passing = sum(count for kind, count in result.failures.items() if kind in TRANSIENT)
+    again = f"The same command asks {passing} of them again." if passing else "Asking again would not help."
     Console(stderr=True).print(
         f"{failed} of {samples} samples could not be measured, more than --max-failures allows: the scores rest on the "
-        "others. The same command tries them again.",
+        f"others. {again}",
         style="bold red",
     )
     return EXIT_NOT_MEASURED

@@ -23,9 +23,10 @@ class Body:
     digests: tuple[str, ...]
     """Of the media, in message order."""
 
-    def for_model(self, model: str) -> bytes:
-        """The whole body."""
-        return b'{"model":' + orjson.dumps(model) + self.tail
+
+def head(model: str) -> bytes:
+    """What stands before `Body.tail`."""
+    return b'{"model":' + orjson.dumps(model)
 
 
 def build(messages: Sequence[Message], params: Mapping[str, Any]) -> Body:

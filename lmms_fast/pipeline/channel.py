@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Generic, TypeVar
 
@@ -23,7 +24,9 @@ class Channel(Generic[T]):
 
     def __init__(self, max_items: int, max_bytes: int, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._queue: asyncio.Queue[tuple[T, int] | None] = asyncio.Queue()
+        self._ready: deque[tuple[T, int] | None] = deque()
+        self._news = asyncio.Event()
+        self._asleep = False
         self._room = threading.Condition()
         self._items_left, self._bytes_left = max_items, max_bytes
         self._max_bytes = max_bytes
@@ -38,13 +41,13 @@ class Channel(Generic[T]):
                 raise Closed
             self._items_left -= 1
             self._bytes_left -= size
-        self._loop.call_soon_threadsafe(self._queue.put_nowait, (item, size))
+        self._hand_over((item, size))
 
     def finish(self) -> None:
         """No more items will come."""
         with self._room:
             if not self._closed:
-                self._loop.call_soon_threadsafe(self._queue.put_nowait, None)
+                self._hand_over(None)
 
     def give_back(self, size: int) -> None:
         """An item is finished; `size` as it came out of the channel."""
@@ -60,8 +63,25 @@ class Channel(Generic[T]):
             self._room.notify_all()
 
     async def __aiter__(self) -> AsyncIterator[tuple[T, int]]:
-        while (item := await self._queue.get()) is not None:
-            yield item
+        while True:
+            while self._ready:
+                item = self._ready.popleft()
+                if item is None:
+                    return
+                yield item
+            self._asleep = True
+            if self._ready:  # came between the last look and the line above; its `put` may have seen us awake
+                self._asleep = False
+                continue
+            await self._news.wait()
+            self._news.clear()
+
+    def _hand_over(self, item: tuple[T, int] | None) -> None:
+        self._ready.append(item)
+        # Waking the loop costs a system call, and while it is busy there is no need.
+        if self._asleep:
+            self._asleep = False
+            self._loop.call_soon_threadsafe(self._news.set)
 
 
 def feed_all(channel: Channel[T], items: Iterable[tuple[T, int]]) -> None:

@@ -13,7 +13,7 @@ from lmms_fast.endpoints.classify import backoff_s, classify
 from lmms_fast.endpoints.pool import Pool
 from lmms_fast.endpoints.presets import Endpoint
 from lmms_fast.endpoints.transport import Transport, TransportError
-from lmms_fast.endpoints.wire import Body, parse
+from lmms_fast.endpoints.wire import Body, head, parse
 from lmms_fast.errors import EndpointError
 from lmms_fast.events import Notify, RequestRetried, RequestStarted
 from lmms_fast.types import Failure, Outcome, Response
@@ -54,8 +54,7 @@ class Dispatcher:
             if self._rate is not None:
                 await self._rate.acquire()
             async with self._slots:
-                if attempt == 1:
-                    self._notify(RequestStarted(key))
+                self._notify(RequestStarted(key))
                 outcome = await self._attempt(key, body, attempt)
             if isinstance(outcome, Response):
                 return outcome
@@ -72,7 +71,7 @@ class Dispatcher:
     async def _attempt(self, key: str, body: Body, attempt: int) -> Response | _Refused:
         with self._pool.borrow() as endpoint:
             try:
-                answer = await self._transport.post(endpoint, body.for_model(endpoint.model))
+                answer = await self._transport.post(endpoint, head(endpoint.model), body.tail)
             except TransportError as error:
                 if error.kind == "connection":
                     self._pool.rest(endpoint)

@@ -45,7 +45,8 @@ class Tally:
         self.server: ServerPhase | None = None
         self.notices: list[str] = []
         self.trouble: str | None = None
-        self.in_flight = self.finished = self.tokens = self.failed = 0
+        self.in_flight: set[str] = set()
+        self.finished = self.tokens = self.failed = 0
         self.first_request: float | None = None
         self._recent: deque[tuple[float, int]] = deque(maxlen=4096)
 
@@ -57,9 +58,10 @@ class Tally:
             case TaskSized():
                 self.tasks[event.task] = _Progress(event.total, event.done)
             case RequestStarted():
-                self.in_flight += 1
+                self.in_flight.add(event.key)
                 self.first_request = self.first_request or time.monotonic()
             case RequestRetried():
+                self.in_flight.discard(event.key)
                 self.trouble = f"{event.key}: {event.detail}; again in {event.wait_s:.1f} s"
             case SampleDone():
                 self._sample(event)
@@ -70,7 +72,7 @@ class Tally:
         progress = self.tasks.setdefault(event.task, _Progress())
         progress.done += 1
         self.finished += 1
-        self.in_flight = max(0, self.in_flight - 1)
+        self.in_flight.discard(event.key)
         self.tokens += event.completion_tokens
         self._recent.append((time.monotonic(), event.completion_tokens))
         if event.failure is not None:
@@ -161,7 +163,8 @@ class LiveView:
             requests, tokens = tally.rates()
             eta = tally.eta_s()
             left = f", {eta:.0f} s left" if eta is not None else ""
-            rows.append(Text(f"{tally.in_flight} in flight, {requests:.1f} requests/s, {tokens:.0f} tokens/s{left}"))
+            out = len(tally.in_flight)
+            rows.append(Text(f"{out} in flight, {requests:.1f} requests/s, {tokens:.0f} tokens/s{left}"))
         if tally.trouble:
             rows.append(Text(tally.trouble[: self._console.width - 2], style="yellow", no_wrap=True))
         return Group(*rows)

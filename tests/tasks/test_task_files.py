@@ -170,3 +170,42 @@ def test_as_list() -> None:
     assert as_list("[x + 1]") == ("[x + 1]",)
     assert as_list(["a", 2]) == ("a", "2")
     assert as_list("plain") == ("plain",)
+
+
+HOOKED = """\
+task: hooked
+benchmark: test
+about: A row that YAML alone cannot ask.
+source: this test
+licence: none
+dataset: {files: hooked.jsonl}
+id: "{{ id }}"
+prompt:
+  user:
+    - text: "{{ question }}"
+target: "{{ answer }}"
+score: {extract: text}
+hooks: hooks.py
+"""
+
+
+def test_hooks_change_the_row_and_the_digest(tmp_path: Path) -> None:
+    """Code beside the YAML prepares each row; another code is another task."""
+    (tmp_path / "hooked.yaml").write_text(HOOKED)
+    (tmp_path / "hooked.jsonl").write_text('{"id": 1, "question": "2+2", "answer": "4"}\n')
+    (tmp_path / "hooks.py").write_text("def prepare(doc):\n    return {**doc, 'question': doc['question'] + '=?'}\n")
+    task = Catalog([tmp_path]).load("hooked")
+    assert isinstance(task, Task)
+    (fed,) = feed_task(task, open_source(task, None), Selection(), lambda _: False)
+    assert fed.sample.messages[0].parts == ("2+2=?",)
+    before = task.digest()
+    (tmp_path / "hooks.py").write_text("def prepare(doc):\n    return doc\n")
+    assert task.digest() != before
+
+
+@pytest.mark.parametrize("name", ["../hooks.py", "/etc/hooks.py", "deeper/hooks.py"])
+def test_hooks_come_from_the_named_folder_only(tmp_path: Path, name: str) -> None:
+    """The user named the YAML's folder; code from elsewhere does not run."""
+    (tmp_path / "hooked.yaml").write_text(HOOKED.replace("hooks.py", name))
+    with pytest.raises(TaskError, match="the YAML's own folder"):
+        load_file(tmp_path / "hooked.yaml")
