@@ -1,8 +1,9 @@
 """An OpenAI-compatible server that costs as little as a Python one can, so that the client is what is measured.
 
-``python -m bench.mock [--port 0] [--latency 0 | 0.2 | lognormal:0.2:1] [--slots N]`` prints its port and serves until
-it is ended. Bodies are read into one scratch buffer and thrown away; the answer is always "A". With ``--slots`` at most
-N requests are worked on at once and the others wait, as in a batch that is full.
+``python -m bench.mock [--port 0] [--latency 0 | 0.2 | lognormal:0.2:1] [--per-token 0] [--slots N]`` prints its port
+and serves until it is ended. Bodies are read into one scratch buffer and thrown away; the answer is always "A". With
+``--per-token`` a request takes so many seconds more for each of its ``max_tokens``; with ``--slots`` at most N requests
+are worked on at once and the others wait, as in a batch that is full.
 
 GET /v1/models · POST /v1/chat/completions · GET /metrics (vLLM's names) · GET /stats · POST /reset
 """
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from typing import cast
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_TOKENS = re.compile(rb'"max_tokens": *(\d+)')
 _SCRATCH = memoryview(bytearray(1 << 18))  # shared by all connections: nobody reads what is written there
 _HEAD_MAX = 1 << 14
 MODEL = "mock"
@@ -42,8 +44,8 @@ def latency(text: str) -> Callable[[], Callable[[], float]]:
 class Mock:
     """What all connections share."""
 
-    def __init__(self, make_latency: Callable[[], Callable[[], float]], slots: int | None) -> None:
-        self._make_latency, self._slots = make_latency, slots
+    def __init__(self, make_latency: Callable[[], Callable[[], float]], per_token_s: float, slots: int | None) -> None:
+        self._make_latency, self._per_token_s, self._slots = make_latency, per_token_s, slots
         message = {"role": "assistant", "content": "A"}
         body = json.dumps({
             "id": "x", "object": "chat.completion", "created": 0, "model": MODEL,
@@ -74,7 +76,7 @@ class Mock:
 
     def _work_on(self, connection: Connection) -> None:
         self.running += 1
-        seconds = self.next_latency()
+        seconds = self.next_latency() + self._per_token_s * connection.tokens
         if seconds > 0:
             asyncio.get_running_loop().call_later(seconds, self._answer, connection)
         else:
@@ -116,7 +118,8 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, mock: Mock) -> None:
         self._mock = mock
         self._head = bytearray(_HEAD_MAX)
-        self._filled = self._left = 0
+        self._filled = self._left = self.tokens = 0
+        self._body_begins = False
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -132,6 +135,8 @@ class Connection(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         """Bytes have come."""
         if self._left:
+            if self._body_begins:
+                self._look(bytes(_SCRATCH[: min(nbytes, 300)]))
             self._left -= nbytes
             self._mock.received += nbytes
             if not self._left:
@@ -143,15 +148,21 @@ class Connection(asyncio.BufferedProtocol):
             if self._filled == _HEAD_MAX and self._transport:
                 self._transport.abort()
             return
-        head, rest = bytes(self._head[:end]), self._filled - end - 4
+        head, body = bytes(self._head[:end]), bytes(self._head[end + 4 : self._filled])
         self._filled = 0
-        self._begin(head, rest)
+        self._begin(head, body)
 
-    def _begin(self, head: bytes, rest: int) -> None:
+    def _look(self, beginning: bytes) -> None:
+        found = _TOKENS.search(beginning)
+        self.tokens = int(found[1]) if found else 0
+        self._body_begins = not found and len(beginning) < 100  # a client may send the first bytes by themselves
+
+    def _begin(self, head: bytes, body: bytes) -> None:
         method, path, _ = head.split(b" ", 2)
         length = _LENGTH.search(head)
-        self._left = (int(length[1]) if length else 0) - rest
-        self._mock.received += rest
+        self._left = (int(length[1]) if length else 0) - len(body)
+        self._mock.received += len(body)
+        self._look(body[:300])
         if method == b"POST" and path == b"/v1/chat/completions":
             if not self._left:
                 self._mock.arrived(self)
@@ -191,13 +202,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A server that costs little.")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=latency, default="0", help="seconds, or lognormal:MEDIAN_S:SIGMA")
+    parser.add_argument("--per-token", type=float, default=0.0, help="seconds for each of a request's max_tokens")
     parser.add_argument("--slots", type=int, help="requests worked on at once; the others wait")
     options = parser.parse_args()
     try:
         from uvloop import run  # noqa: PLC0415
     except ImportError:
         from asyncio import run  # noqa: PLC0415
-    run(serve(Mock(options.latency, options.slots), options.port))
+    run(serve(Mock(options.latency, options.per_token, options.slots), options.port))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from lmms_fast.config.spec import make_spec
 from lmms_fast.events import Event, Notify
 from lmms_fast.journal.store import Journal
-from lmms_fast.pipeline.run import run
+from lmms_fast.pipeline.run import run, run_to_end
 from lmms_fast.report.result import RunResult, finish, load, recorded_tasks
 
 
@@ -32,7 +31,7 @@ def evaluate(
     Raises LmmsFastError with one sentence: UsageError, ServerError or StorageError.
     """
     spec = make_spec({"tasks": tasks, "endpoint": endpoint, "model": model, **options})
-    return asyncio.run(run(spec, notify))
+    return run_to_end(run(spec, notify))
 
 
 def rescore(path: Path | str, include_path: Sequence[Path] = ()) -> RunResult:

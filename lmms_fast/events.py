@@ -27,10 +27,22 @@ class TaskSized:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """The endpoints can be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeedDone:
+    """Nothing more will come from the datasets."""
+
+
+@dataclass(frozen=True, slots=True)
 class RequestStarted:
-    """A request left; each attempt is one."""
+    """A request left."""
 
     key: str
+    attempt: int
+    """1, or more when it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +65,10 @@ class SampleDone:
     """Its score so far; None: not measured."""
     failure: str | None
     completion_tokens: int
+    attempts: int
+    """Requests made for it; 0 for one that could not be sent."""
+    latency_s: float | None
+    """Of its answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,5 +78,5 @@ class Notice:
     text: str
 
 
-Event = ServerPhase | TaskSized | RequestStarted | RequestRetried | SampleDone | Notice
+Event = ServerPhase | TaskSized | Ready | FeedDone | RequestStarted | RequestRetried | SampleDone | Notice
 Notify = Callable[[Event], None]

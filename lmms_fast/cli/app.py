@@ -103,6 +103,10 @@ def evaluate(
     fresh: Annotated[
         bool | None, _option("--fresh/--resume", "Set an existing run aside, or continue it (default).")
     ] = None,
+    profile: Annotated[
+        bool | None, _option("--profile", "Write trace.json into the run directory: every request over time, for "
+                             "https://ui.perfetto.dev.")
+    ] = None,
     config: Annotated[Path | None, _option("--config", "YAML with these flags as keys; flags win.")] = None,
     dry_run: Annotated[
         bool, _option("--dry-run", "Check everything, show the first request of each task, send none.")
@@ -165,7 +169,7 @@ def tasks_check(spec: RunSpec) -> None:
 
 
 def _run(spec: RunSpec, *, json: bool, quiet: bool, verbose: bool) -> int:
-    from lmms_fast.pipeline.run import run  # noqa: PLC0415  (a quarter of a second that --help need not pay)
+    from lmms_fast.pipeline.run import run, run_to_end  # noqa: PLC0415  (a quarter of a second that --help need not pay)
     from lmms_fast.report.console import JsonLines, LiveView  # noqa: PLC0415
     from lmms_fast.report.result import as_json  # noqa: PLC0415
 
@@ -188,7 +192,7 @@ def _run(spec: RunSpec, *, json: bool, quiet: bool, verbose: bool) -> int:
     with LiveView(quiet=quiet or json, verbose=verbose) as view:
         notify = JsonLines(sys.stdout) if json else view
         try:
-            result = asyncio.run(main())
+            result = run_to_end(main())
         except (asyncio.CancelledError, KeyboardInterrupt):
             code = EXIT_SIGTERM if signal.SIGTERM in caught else EXIT_SIGINT
             Console(stderr=True).print("Stopped. What was answered is kept; the same command continues.")

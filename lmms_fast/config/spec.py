@@ -52,6 +52,7 @@ class RunSpec(BaseModel):
 
     output_dir: Path | None = None
     fresh: bool = False
+    profile: bool = False
 
     @field_validator("tasks", "endpoint", "sample_ids", mode="before")
     @classmethod

@@ -95,8 +95,14 @@ def _render(
         return Fed(row, sample, Failure(sample.key, "media", f"row {row}: {error}", attempts=0))
 
 
-def interleave(streams: Sequence[Iterator[Fed]]) -> Iterator[Fed]:
-    """One stream out of many, in turns: a task that is slow on the server does not hold up the others."""
+def longest_first(streams: Sequence[Iterator[Fed]], lengths: Sequence[int]) -> Iterator[Fed]:
+    """One stream out of many. Those whose answers may be longest come first, so that none of them is alone at the end;
+    among equals they take turns, so that one which is slow on the server does not hold up the others."""
+    for length in sorted(set(lengths), reverse=True):
+        yield from _in_turns([stream for stream, its in zip(streams, lengths, strict=True) if its == length])
+
+
+def _in_turns(streams: Sequence[Iterator[Fed]]) -> Iterator[Fed]:
     active = list(streams)
     while active:
         for stream in tuple(active):
@@ -104,4 +110,3 @@ def interleave(streams: Sequence[Iterator[Fed]]) -> Iterator[Fed]:
                 yield next(stream)
             except StopIteration:
                 active.remove(stream)
-

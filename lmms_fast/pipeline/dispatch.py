@@ -54,7 +54,7 @@ class Dispatcher:
             if self._rate is not None:
                 await self._rate.acquire()
             async with self._slots:
-                self._notify(RequestStarted(key))
+                self._notify(RequestStarted(key, attempt))
                 outcome = await self._attempt(key, body, attempt)
             if isinstance(outcome, Response):
                 return outcome

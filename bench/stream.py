@@ -1,0 +1,73 @@
+"""All tasks of a run as one stream: ``python -m bench.stream [--runs 3] [--readme]``.
+
+Three tasks, the short ones named first, against a server whose answers take as long as they may be. It counts requests
+in flight at every change, so gaps between tasks and the tail can be read off. The limit beside the tail is the longest
+single answer: no order can end sooner after the last slot was filled.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from statistics import median
+
+from bench import work
+from bench.client import ours
+from bench.measure import machine, mock_server, publish, run
+
+CONCURRENCY = 64
+TASKS = {"bench_a": (600, 16), "bench_b": (300, 16), "bench_long": (150, 512)}
+PER_TOKEN_S = 0.004
+
+
+def write_tasks(folder: Path) -> str:
+    """Task files with their pictures, as names for ``--tasks``."""
+    paths = []
+    for name, (count, tokens) in TASKS.items():
+        work.write(folder / name, count)
+        text = work.TASK.replace("bench_mc", name).replace("max_tokens: 16", f"max_tokens: {tokens}")
+        paths.append(folder / name / f"{name}.yaml")
+        paths[-1].write_text(text)
+    return ",".join(map(str, paths))
+
+
+def gaps_and_tail(changes: list[tuple[float, int]]) -> tuple[float, float]:
+    """The least share of the limit in flight between filling up and the tail, and the tail's seconds."""
+    full = [index for index, (_, count) in enumerate(changes) if count >= CONCURRENCY]
+    first, last = full[0], full[-1]
+    least = 1.0
+    for (at, count), (until, _) in zip(changes[first:last], changes[first + 1 : last + 1], strict=True):
+        if until - at > 0.005:  # a slot is empty for a moment between two requests
+            least = min(least, count / CONCURRENCY)
+    return least, changes[-1][0] - changes[last][0]
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Gaps between tasks, and the tail.")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    options = parser.parse_args()
+    longest_s = PER_TOKEN_S * max(tokens for _, tokens in TASKS.values())
+    found = []
+    with tempfile.TemporaryDirectory() as name, mock_server("--per-token", str(PER_TOKEN_S)) as server:
+        folder = Path(name)
+        names = write_tasks(folder)
+        for number in range(options.runs):
+            server.reset()
+            command = ours(server, folder, CONCURRENCY, folder / f"run-{number}")
+            command[command.index("--tasks") + 1] = names
+            run(command)
+            found.append(gaps_and_tail(server.stats()["changes"]))
+    least, tail = median(one[0] for one in found), median(one[1] for one in found)
+    publish("stream", [
+        "| three tasks, the longest named last | |", "|---|---|",
+        f"| least share of the slots in use before the tail | {least:.0%} |",
+        f"| tail | {tail:.2f} s (the longest single answer takes {longest_s:.2f} s) |", "",
+        f"{CONCURRENCY} in flight; {machine()}, median of {options.runs} runs.",
+    ], options.readme)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
