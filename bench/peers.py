@@ -95,10 +95,8 @@ class Peer:
     remove: str | None = None
     """A package that must not stay."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    most: int | None = None
-    """Questions that are enough for a slow one."""
-    ahead: bool = False
-    """Encodes pictures before the first request, where the server's clock does not see the work."""
+    slow: bool = False
+    """Gets FEW questions at most, of which the server's clock misses a good part: what is encoded before the first."""
 
 
 def with_utils(name: str, task: str) -> Callable[[Path, Path], None]:
@@ -123,14 +121,15 @@ def evalscope_data(data: Path, folder: Path) -> None:
 LMMS_EVAL = ("lmms-eval==0.7.3", "torch==2.13.0")
 LMMS_EVAL_COMMAND = (  # what it calls num_cpus is the number of requests in flight
     f"lmms-eval --model async_openai --model_args model={MODEL},num_cpus={CONCURRENCY} --tasks bench_peer "
-    "--include_path task --batch_size 1 --log_samples --output_path results"
+    "--include_path task --batch_size 1 --output_path results"
 )
 EVALSCOPE_SETTINGS = {"general_vmcq": {"local_path": "task", "subset_list": ["default"],
                                        "prompt_template": f"<image 1>{{question}}\n{{choices}}\n{ASK}"}}  # fmt: skip
+# No --log_samples, which neither harness has on by itself: lm-eval would encode each picture twice more to hash it.
 PEERS = {
     "lmms-eval-png": Peer(
         "lmms-eval 0.7.3, as installed (PNG)", LMMS_EVAL, with_utils("bench.yaml", LMMS_EVAL_TASK), LMMS_EVAL_COMMAND,
-        "torchvision", most=FEW, ahead=True),
+        "torchvision", slow=True),
     "lmms-eval-jpeg": Peer(
         "lmms-eval 0.7.3, set to JPEG", LMMS_EVAL, with_utils("bench.yaml", LMMS_EVAL_TASK), LMMS_EVAL_COMMAND,
         "torchvision", {"LMMS_IMAGE_ENCODE_FORMAT": "JPEG"}),
@@ -142,12 +141,12 @@ PEERS = {
     "inspect": Peer(
         "inspect_ai 0.3.285", ("inspect_ai==0.3.285", "openai", "pyarrow"), with_utils("task.py", INSPECT_TASK),
         f"inspect eval task/task.py --model openai-api/bench/{MODEL} --model-base-url URL --max-tokens 16 "
-        f"--temperature 0 --max-connections {CONCURRENCY} --display plain --log-dir results", most=FEW),
+        f"--temperature 0 --max-connections {CONCURRENCY} --display plain --log-dir results", slow=True),
     "lm-eval": Peer(
         "lm-eval 0.4.13", ("lm-eval[api]==0.4.13", "pillow"), with_utils("bench.yaml", LM_EVAL_TASK),
         "lm_eval run --model local-chat-completions --model_args "
         f"model={MODEL},base_url=URL/chat/completions,num_concurrent={CONCURRENCY} --tasks bench_peer "
-        "--include_path task --apply_chat_template --log_samples --output_path results", most=FEW, ahead=True),
+        "--include_path task --apply_chat_template --output_path results", slow=True),
 }  # fmt: skip
 
 
@@ -187,7 +186,7 @@ class Entry:
     programs: Path = Path()
     results: list[Result] = field(default_factory=list)
     seen: list[float] = field(default_factory=list)
-    """Requests a second by the server's clock, where `ahead` makes the results' another."""
+    """Requests a second by the server's clock, where the results' are another's."""
     reason: str = ""
     """Why it is not measured."""
 
@@ -199,7 +198,7 @@ class Entry:
         self.ask(server, 1)
 
     def ask(self, server: MockServer, first: int | None = None) -> Result:
-        """Run it once. Raises SystemExit when it fails or did not ask every question, or the first, with its picture."""
+        """Run it once. Raises SystemExit when it fails or asked another number of questions, or no pictures."""
         program, *words = shlex.split(self.peer.command.replace("URL", server.url))
         command = [str(self.programs / program), *words, *(["--limit", str(first)] if first else [])]
         count = first or self.count
@@ -213,9 +212,9 @@ class Entry:
 
     def measure(self, server: MockServer) -> None:
         """One more result."""
-        start_s = self.ask(server, 1).usage.wall_s if self.peer.ahead else 0.0
+        start_s = self.ask(server, 1).usage.wall_s if self.peer.slow else 0.0
         found = self.ask(server)
-        if self.peer.ahead:
+        if self.peer.slow:
             self.seen.append(found.rate)
             found = Result(found.usage, (self.count - 1) / max(found.usage.wall_s - start_s, 1e-9))
         self.results.append(found)
@@ -240,7 +239,7 @@ def row(entry: Entry, mine: Sequence[Result], full: int) -> str:
         ratio = f"{median(other.usage.wall_s / one.usage.wall_s for one, other in pairs):,.0f} ×"
     else:
         ratio = f"{median(one.rate / other.rate for one, other in pairs):,.0f} × by rate"
-    return f"| {label}{' †' if entry.peer.ahead else ''} | {figures(entry.results)} | {ratio} |"
+    return f"| {label}{' †' if entry.peer.slow else ''} | {figures(entry.results)} | {ratio} |"
 
 
 def figures(results: Sequence[Result]) -> str:
@@ -259,12 +258,12 @@ def notes(entries: Sequence[Entry], options: argparse.Namespace) -> list[str]:
         "answer; a row of fewer questions is compared by them, the others by the whole process from start to exit. "
         f"{machine()}, median of {options.runs} interleaved runs, each peer once before with one question."
     )
-    ahead = [f"{one.peer.label}: {median(one.seen):,.0f}" for one in entries if one.seen and not one.reason]
-    if not ahead:
+    slow = [f"{one.peer.label}: {median(one.seen):,.0f}" for one in entries if one.seen and not one.reason]
+    if not slow:
         return [said]
-    return [said, "", "† Encodes pictures (all, or as many as are in flight) before the first request, where the "
-            "server does not see it. So requests/s are of the whole process less one of a single question; by the "
-            f"server's clock they would be {'; '.join(ahead)}."]  # fmt: skip
+    return [said, "", "† Encodes pictures before the first request (lm-eval all of them, the others as many as are in "
+            "flight), where the server does not see it. So its requests/s are of the whole process less one of a "
+            f"single question; by the server's clock they would be {'; '.join(slow)}."]  # fmt: skip
 
 
 def main() -> None:
@@ -279,7 +278,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, mock_server() as server:
         base = Path(name)
         mine: list[Result] = []
-        entries = [Entry(PEERS[one], min(options.count, PEERS[one].most or options.count), base / one)
+        entries = [Entry(PEERS[one], min(options.count, FEW if PEERS[one].slow else options.count), base / one)
                    for one in dict.fromkeys(options.only)]  # fmt: skip
         for count in {options.count, *(entry.count for entry in entries)}:
             work.write(base / str(count), count)

@@ -23,7 +23,7 @@ def stand_in() -> Iterator[StandIn]:
         app = web.Application(client_max_size=1 << 28)
         app.router.add_get("/v1/models", server.models)
         app.router.add_post("/v1/chat/completions", server.chat)
-        runner = web.AppRunner(app)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)  # a hanging answer must not hold up the end
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()

@@ -51,7 +51,8 @@ class _Pieces(aiohttp.Payload):
         self._size = len(head) + len(tail)
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return (self._head + self._value).decode(encoding, errors)
+        body: bytes = self._head + self._value
+        return body.decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         await writer.write(self._head)

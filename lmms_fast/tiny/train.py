@@ -110,20 +110,30 @@ def lesson(name: Lesson, rng: random.Random) -> Question:
     list, list_shapes: every shape with its colour, in random order, so that place does not tell which comes next.
     """
     if name == "refer":
-        question = ask("choice", rng)
-        while len(question.shapes) < 2:
-            question = ask("choice", rng)
-        word = question.options["ABCD".index(question.answer)]
-        return dataclasses.replace(question, kind="short", answer=word, options=())
-    if name in ("list", "list_shapes"):
-        question = ask("yesno", rng)
-        shapes = rng.sample(question.shapes, len(question.shapes))
-        if name == "list":
-            text, words = "Name each colour and shape.", [f"{shape.colour} {shape.name}" for shape in shapes]
-        else:
-            text, words = "Name each shape and colour.", [f"{shape.name} {shape.colour}" for shape in shapes]
-        return dataclasses.replace(question, kind="short", question=text, answer=" ".join(words))
+        return _refer(rng)
+    if name == "list":
+        return _list(rng, colour_first=True)
+    if name == "list_shapes":
+        return _list(rng, colour_first=False)
     return ask(name, rng)
+
+
+def _refer(rng: random.Random) -> Question:
+    question = ask("choice", rng)
+    while len(question.shapes) < 2:
+        question = ask("choice", rng)
+    word = question.options["ABCD".index(question.answer)]
+    return dataclasses.replace(question, kind="short", answer=word, options=())
+
+
+def _list(rng: random.Random, *, colour_first: bool) -> Question:
+    question = ask("yesno", rng)
+    shapes = rng.sample(question.shapes, len(question.shapes))
+    if colour_first:
+        text, words = "Name each colour and shape.", [f"{shape.colour} {shape.name}" for shape in shapes]
+    else:
+        text, words = "Name each shape and colour.", [f"{shape.name} {shape.colour}" for shape in shapes]
+    return dataclasses.replace(question, kind="short", question=text, answer=" ".join(words))
 
 
 def make_batch(seed: int, lessons: Sequence[Lesson]) -> tuple[list[Question], np.ndarray[Any, Any]]:
