@@ -119,7 +119,7 @@ class LiveView:
         if self._quiet:
             return
         if isinstance(event, Notice):
-            self._console.print(Text(event.text))
+            self._console.print(Text(event.text), soft_wrap=True)
         elif self._verbose and isinstance(event, RequestRetried):
             self._console.print(Text(f"retry {self.tally.trouble}"))
         elif not self._moving:
