@@ -6,7 +6,6 @@ A `Failure` has no text, so nothing can score it as an answer.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,11 +41,6 @@ class Media:
     def read(self) -> bytes:
         """The encoded bytes. Raises OSError if the file cannot be read."""
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
-
-
-def digest(data: bytes) -> str:
-    """Name of a medium's content in run files: 32 hex digits of BLAKE2b."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ def check(
     """Check a task's file and data, and show exactly what would be sent."""
     from lmms_fast.data.feed import Selection, feed_task  # noqa: PLC0415
     from lmms_fast.data.source import open_source  # noqa: PLC0415
-    from lmms_fast.media.encode import sniff  # noqa: PLC0415
+    from lmms_fast.media.header import read_header  # noqa: PLC0415
     from lmms_fast.report.result import rules_of  # noqa: PLC0415
     from lmms_fast.types import Media  # noqa: PLC0415
 
@@ -67,7 +67,9 @@ def check(
                 for part in message.parts:
                     if isinstance(part, Media):
                         data = part.read()
-                        print(f"<picture: {sniff(data) or 'will be converted'}, {len(data)} bytes>")
+                        header = read_header(data)
+                        what = f"{header.mime} {header.width}×{header.height}" if header else "to be converted to PNG"
+                        print(f"<picture: {what}, {len(data)} bytes>")
                     else:
                         print(part)
         print()

@@ -11,8 +11,8 @@ from typing import Any
 
 import orjson
 
-from lmms_fast.media.encode import encode
-from lmms_fast.types import Failure, Media, Message, Response, Usage, digest
+from lmms_fast.media.encode import digest, encode
+from lmms_fast.types import Failure, Media, Message, Response, Usage
 
 
 @dataclass(frozen=True, slots=True)

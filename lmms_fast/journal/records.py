@@ -7,7 +7,6 @@ without the dataset or the model.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 import orjson
@@ -54,7 +53,7 @@ def sample_of(record: Record) -> Sample:
 def encode_line(sample: Record, outcome: Outcome) -> bytes:
     """One journal line, newline included."""
     kind = "response" if isinstance(outcome, Response) else "failure"
-    return orjson.dumps({"key": outcome.key, "sample": sample, kind: asdict(outcome)}) + b"\n"
+    return orjson.dumps({"key": outcome.key, "sample": sample, kind: outcome}, option=orjson.OPT_APPEND_NEWLINE)
 
 
 def outcome_of(line: Record) -> Outcome:

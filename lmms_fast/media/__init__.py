@@ -1,4 +1,5 @@
 """Pictures on their way to the wire.
 
+header.py   format and size from the first bytes
 encode.py   stored bytes → a data URL's parts; passed through where servers read the format, else converted once
 """

@@ -9,14 +9,11 @@ from __future__ import annotations
 import io
 
 import pybase64
-from PIL import Image
+from blake3 import blake3
 
-_MAGIC = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"GIF8", "image/gif"),
-)
-Image.MAX_IMAGE_PIXELS = 178_956_970  # Pillow's own limit, made explicit: above it a picture is refused, not warned of
+from lmms_fast.media.header import read_header
+
+MAX_PIXELS = 178_956_970  # as vLLM and Pillow: a larger picture is refused rather than decoded
 
 
 class BadMedia(Exception):
@@ -24,30 +21,36 @@ class BadMedia(Exception):
 
 
 def encode(data: bytes) -> tuple[str, bytes]:
-    """Media type and base64 of a picture. Raises BadMedia when no decoder knows it."""
-    mime = sniff(data)
-    try:
-        # The header only, 0.02 ms: a corrupt file should be our clear failure, not the server's 400 or 500.
-        with Image.open(io.BytesIO(data)) as picture:
-            if mime is None:
-                data, mime = _as_png(picture), "image/png"
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise BadMedia(f"not a readable picture ({len(data)} bytes): {type(error).__name__}") from None
-    return mime, pybase64.b64encode(data)
+    """Media type and base64 of a picture. Raises BadMedia when it cannot be read, or is too large to be decoded."""
+    header = read_header(data)
+    if header is None:
+        data = _as_png(data)
+        return "image/png", pybase64.b64encode(data)
+    _check_size(header.width, header.height)
+    return header.mime, pybase64.b64encode(data)
 
 
-def sniff(data: bytes) -> str | None:
-    """Media type by magic number, for the formats every server reads; None for others."""
-    for magic, mime in _MAGIC:
-        if data.startswith(magic):
-            return mime
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "image/webp"
-    return None
+def digest(data: bytes) -> str:
+    """Name of a medium's content in run files: 32 hex digits of BLAKE3, at a fifth of BLAKE2's time."""
+    name: str = blake3(data).hexdigest(length=16)
+    return name
 
 
-def _as_png(picture: Image.Image) -> bytes:
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise BadMedia(f"a picture of {width} × {height} pixels; at most {MAX_PIXELS:,} can be decoded")
+
+
+def _as_png(data: bytes) -> bytes:
+    from PIL import Image  # noqa: PLC0415  (imported where a picture needs it: most never do)
+
+    Image.MAX_IMAGE_PIXELS = None  # our own check stands below: Pillow's warns first and refuses at twice the number
     out = io.BytesIO()
-    mode = "RGBA" if "A" in picture.getbands() or "transparency" in picture.info else "RGB"
-    picture.convert(mode).save(out, "PNG", compress_level=1)
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            _check_size(*picture.size)
+            mode = "RGBA" if "A" in picture.getbands() or "transparency" in picture.info else "RGB"
+            picture.convert(mode).save(out, "PNG", compress_level=1)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise BadMedia(f"not a readable picture ({len(data)} bytes): {type(error).__name__}") from None
     return out.getvalue()

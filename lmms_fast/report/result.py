@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,8 @@ from lmms_fast.metrics.score import ScoringRules, score
 from lmms_fast.tasks.catalog import Catalog, Selection
 from lmms_fast.tasks.spec import Group, Task
 from lmms_fast.types import Aggregate, Failure, Outcome, Response, Score, Scored
+
+_ANSWER_FIELDS = tuple(field.name for field in fields(Response) if field.name != "key")
 
 OutcomeName = Literal["correct", "wrong", "graded", "no_answer", "not_measured"]
 
@@ -169,11 +171,10 @@ def load(path: Path) -> RunDir:
 def _sample_line(record: Record, outcome: Outcome, verdict: Score | None, name: OutcomeName) -> dict[str, Any]:
     line: dict[str, Any] = {**record, "outcome": name}
     if isinstance(outcome, Response) and verdict is not None:
-        answer = asdict(outcome)
-        del answer["key"]
+        answer = {name: getattr(outcome, name) for name in _ANSWER_FIELDS}
         prediction = {"answer": verdict.prediction.answer, "rule": verdict.prediction.rule}
         return {**line, "score": verdict.value, "prediction": prediction, "response": answer}
-    return {**line, "score": None, "failure": asdict(outcome)}
+    return {**line, "score": None, "failure": outcome}
 
 
 def _count(outcome: Outcome, failures: Counter[str], tokens: Counter[str], examples: dict[str, str]) -> None:
