@@ -1,6 +1,7 @@
 """The command line: parse, call, print.
 
-app.py     `lmms-fast`, with eval, resume and score
+app.py     `lmms-fast`: eval, resume and score with their flags
+execute.py what these do
 tasks.py   tasks list, show, check
 servers.py server list, stop: what --keep-server left running
 doctor.py  what is installed, what can be reached, does the endpoint see

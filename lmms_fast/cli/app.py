@@ -1,34 +1,16 @@
-"""`lmms-fast`: parse, call, print."""
+"""`lmms-fast`: the commands and their flags. What they do is imported when they do it."""
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import orjson
 import typer
-import yaml
-from rich.console import Console
 
 from lmms_fast import __version__
 from lmms_fast.cli import doctor, servers, tasks
-from lmms_fast.config.spec import RunSpec, make_spec
-from lmms_fast.errors import (
-    EXIT_ERROR,
-    EXIT_NOT_MEASURED,
-    EXIT_OK,
-    EXIT_SIGINT,
-    EXIT_SIGTERM,
-    LmmsFastError,
-    UsageError,
-)
-from lmms_fast.types import TRANSIENT
-
-if TYPE_CHECKING:
-    from lmms_fast.report.result import RunResult
+from lmms_fast.errors import EXIT_ERROR, LmmsFastError, UsageError
 
 _EXIT_CODES = (
     "Exit codes: 0 complete · 1 usage or internal error · 2 finished, but more samples than --max-failures could not "
@@ -121,34 +103,31 @@ def evaluate(
 
     lmms-fast eval --endpoint openai --model gpt-4o --tasks mme,mmmu --limit 100
     """
-    given = {name: value for name, value in locals().items() if value not in (None, ())}
-    for name in ("config", "dry_run", "json", "quiet", "verbose"):
-        given.pop(name, None)
-    if concurrency and concurrency.isdigit():
-        given["concurrency"] = int(concurrency)
-    if gen:
-        given["gen"] = dict(_pair(item) for item in gen)
-    if extra_body:
-        given["extra_body"] = _json_object(extra_body)
+    ours = ("config", "dry_run", "json", "quiet", "verbose")
+    flags = {name: value for name, value in locals().items() if name not in (*ours, "ours") and value not in (None, ())}
     if _server_args:
-        given["server_args"] = tuple(_server_args)
-    spec = make_spec({"tasks": (), **_config(config), **given})
+        flags["server_args"] = tuple(_server_args)
+    from lmms_fast.cli import execute
+
+    spec = execute.spec_from(config, flags)
     if dry_run:
-        tasks_check(spec)
+        execute.dry_run(spec)
         return
-    raise typer.Exit(_run(spec, json=json, quiet=quiet, verbose=verbose))
+    raise typer.Exit(execute.execute(spec, json=json, quiet=quiet, verbose=verbose))
 
 
 @app.command()
 def resume(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
     """Continue a run that was interrupted, with the settings it was started with."""
-    from lmms_fast.journal.rundir import read_json  # noqa: PLC0415
+    from lmms_fast.cli import execute
+    from lmms_fast.config.spec import make_spec
+    from lmms_fast.journal.rundir import read_json
 
     manifest = read_json(run / "manifest.json")
     if manifest is None:
         raise UsageError(f"{run}: not a run directory (it has no manifest.json).")
     spec = make_spec({**manifest["sessions"][-1]["spec"], "output_dir": run, "fresh": False})
-    raise typer.Exit(_run(spec, json=False, quiet=False, verbose=False))
+    raise typer.Exit(execute.execute(spec))
 
 
 @app.command()
@@ -157,105 +136,10 @@ def score(
     include_path: Annotated[list[Path] | None, _option("--include-path", "Folder with task YAMLs of your own.")] = None,
 ) -> None:
     """Score a run's stored responses again, with the tasks' rules as they are now; no model, no dataset."""
-    from lmms_fast.api import rescore  # noqa: PLC0415
+    from lmms_fast.api import rescore
+    from lmms_fast.cli import execute
 
-    _print(rescore(run, include_path or ()))
-
-
-def tasks_check(spec: RunSpec) -> None:
-    """--dry-run: everything short of sending."""
-    for name in spec.tasks:
-        tasks.check(name, limit=1, data_dir=spec.data_dir, include_path=list(spec.include_path))
-
-
-def _run(spec: RunSpec, *, json: bool, quiet: bool, verbose: bool) -> int:
-    from lmms_fast.pipeline.run import run, run_to_end  # noqa: PLC0415  (a quarter of a second that --help need not pay)
-    from lmms_fast.report.console import JsonLines, LiveView  # noqa: PLC0415
-    from lmms_fast.report.result import as_json  # noqa: PLC0415
-
-    caught: list[int] = []
-
-    async def main() -> Any:
-        task = asyncio.current_task()
-        assert task is not None
-        loop = asyncio.get_running_loop()
-
-        def stop(number: int) -> None:
-            if not caught:  # a second Ctrl-C must not cut short the ending of the server
-                caught.append(number)
-                task.cancel()
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop, number)
-        return await run(spec, notify)
-
-    with LiveView(quiet=quiet or json, verbose=verbose) as view:
-        notify = JsonLines(sys.stdout) if json else view
-        try:
-            result = run_to_end(main())
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            code = EXIT_SIGTERM if signal.SIGTERM in caught else EXIT_SIGINT
-            Console(stderr=True).print("Stopped. What was answered is kept; the same command continues.")
-            return code
-    if json:
-        sys.stdout.write(orjson.dumps({"event": "Result", "path": str(result.path), **as_json(result)}).decode() + "\n")
-    else:
-        _print(result)
-    return _verdict(spec, result)
-
-
-def _print(result: RunResult) -> None:
-    from lmms_fast.report.console import failure_lines, score_table  # noqa: PLC0415
-
-    console = Console(width=None if sys.stdout.isatty() else 160)
-    console.print(score_table(result))
-    for line in failure_lines(result):
-        console.print(line, markup=False)
-    console.print(f"Results, samples and journal: {result.path}/", markup=False, soft_wrap=True)
-
-
-def _verdict(spec: RunSpec, result: RunResult) -> int:
-    failed, samples = result.failed, result.samples
-    allowed = spec.max_failures * samples if spec.max_failures < 1 else spec.max_failures
-    if failed <= allowed:
-        return EXIT_OK
-    passing = sum(count for kind, count in result.failures.items() if kind in TRANSIENT)
-    again = f"The same command asks {passing} of them again." if passing else "Asking again would not help."
-    Console(stderr=True).print(
-        f"{failed} of {samples} samples could not be measured, more than --max-failures allows: the scores rest on the "
-        f"others. {again}",
-        style="bold red",
-    )
-    return EXIT_NOT_MEASURED
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    name, sign, value = text.partition("=")
-    if not sign or not name:
-        raise UsageError(f"--gen {text}: write KEY=VALUE.")
-    return name, yaml.safe_load(value)
-
-
-def _json_object(text: str) -> dict[str, Any]:
-    try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        raise UsageError(f"--extra-body: not JSON ({error}).") from None
-    if not isinstance(value, dict):
-        raise UsageError("--extra-body: give a JSON object, such as '{\"top_k\": 1}'.")
-    return value
-
-
-def _config(path: Path | None) -> dict[str, Any]:
-    if path is None:
-        return {}
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise UsageError(f"--config {path}: cannot be read ({error}).") from None
-    if not isinstance(content, dict):
-        raise UsageError(f"--config {path}: a mapping of flags is expected.")
-    return {str(name).replace("-", "_"): value for name, value in content.items()}
+    execute.print_result(rescore(run, include_path or ()))
 
 
 _server_args: list[str] = []

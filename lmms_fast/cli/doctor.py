@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 import os
@@ -14,7 +13,6 @@ from typing import Annotated, Any
 import typer
 
 from lmms_fast.endpoints.presets import Endpoint, find_key, resolve
-from lmms_fast.endpoints.probe import connect
 from lmms_fast.errors import LmmsFastError, ServerError
 from lmms_fast.server.command import installed
 
@@ -37,6 +35,10 @@ def doctor(
     home = os.environ.get("HF_HOME", str(Path.home() / ".cache" / "huggingface"))
     print(f"{'hub cache':16}{home}{'' if Path(home).is_dir() else ' (not there yet)'}")
     if endpoint:
+        import asyncio
+
+        from lmms_fast.endpoints.probe import connect
+
         profile = resolve(endpoint)
         found = asyncio.run(connect(profile, model, find_key(profile, api_key_env)))
         print(f"{'endpoint':16}{found.profile.base_url} serves {found.model}")
@@ -55,8 +57,8 @@ def _sees(endpoint: Endpoint) -> str:
 
     The official SDK on purpose: when it succeeds where an evaluation fails, the fault is in our client.
     """
-    import openai  # noqa: PLC0415
-    from PIL import Image  # noqa: PLC0415
+    import openai
+    from PIL import Image
 
     client = openai.OpenAI(base_url=endpoint.profile.base_url, api_key=endpoint.api_key or "none", max_retries=1)
     answers: dict[str, str] = {}

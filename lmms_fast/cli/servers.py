@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from lmms_fast.errors import LmmsFastError, UsageError
-from lmms_fast.server import kept
 
 app = typer.Typer(help="vLLM servers that --keep-server left running.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -15,6 +14,8 @@ app = typer.Typer(help="vLLM servers that --keep-server left running.", no_args_
 @app.command("list")
 def list_servers() -> None:
     """The kept servers that are alive."""
+    from lmms_fast.server import kept
+
     servers = kept.running()
     if not servers:
         print("No kept server is running.")
@@ -30,6 +31,8 @@ def stop(
     every: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
 ) -> None:
     """Stop a kept server, with all its processes."""
+    from lmms_fast.server import kept
+
     servers = kept.running()
     chosen = servers if every else [one for one in servers if name in (None, one.name)]
     if not every and len(chosen) != 1:

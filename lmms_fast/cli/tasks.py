@@ -7,12 +7,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
-from rich.console import Console
-from rich.table import Table
-
-from lmms_fast.tasks.catalog import Catalog
-from lmms_fast.tasks.spec import Group
 
 app = typer.Typer(help="What can be evaluated.", no_args_is_help=True, rich_markup_mode=None)
 _Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Folder with task YAMLs of your own.")]
@@ -21,6 +15,12 @@ _Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Fol
 @app.command("list")
 def list_tasks(include_path: _Include = None) -> None:
     """All tasks and groups, with a line about each."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from lmms_fast.tasks.catalog import Catalog
+    from lmms_fast.tasks.spec import Group
+
     catalog = Catalog(include_path or ())
     table = Table(box=None, pad_edge=False)
     table.add_column("name", style="bold")
@@ -35,6 +35,10 @@ def list_tasks(include_path: _Include = None) -> None:
 @app.command()
 def show(name: str, include_path: _Include = None) -> None:
     """A task's whole definition, defaults filled in."""
+    import yaml
+
+    from lmms_fast.tasks.catalog import Catalog
+
     found = Catalog(include_path or ()).load(name)
     print(yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110).rstrip())
     print(f"# {found.file}")
@@ -48,11 +52,12 @@ def check(
     include_path: _Include = None,
 ) -> None:
     """Check a task's file and data, and show exactly what would be sent."""
-    from lmms_fast.data.feed import Selection, feed_task  # noqa: PLC0415
-    from lmms_fast.data.source import open_source  # noqa: PLC0415
-    from lmms_fast.media.header import read_header  # noqa: PLC0415
-    from lmms_fast.report.result import rules_of  # noqa: PLC0415
-    from lmms_fast.types import Media  # noqa: PLC0415
+    from lmms_fast.data.feed import Selection, feed_task
+    from lmms_fast.data.source import open_source
+    from lmms_fast.media.header import read_header
+    from lmms_fast.report.result import rules_of
+    from lmms_fast.tasks.catalog import Catalog
+    from lmms_fast.types import Media
 
     for task in Catalog(include_path or ()).select([name]).tasks:
         rules_of(task)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 from lmms_fast.endpoints.presets import Endpoint
 from lmms_fast.types import FailureKind
 
-_PIECE_BYTES = 1 << 18
+_WRITE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +47,21 @@ class _Pieces(aiohttp.Payload):
 
     _autoclose = True
 
-    def __init__(self, head: bytes, tail: bytes) -> None:
-        super().__init__(tail, content_type="application/json")
-        self._head = head
-        self._size = len(head) + len(tail)
+    def __init__(self, pieces: Sequence[bytes]) -> None:
+        super().__init__(pieces, content_type="application/json")
+        self._size = sum(map(len, pieces))
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        body: bytes = self._head + self._value
-        return body.decode(encoding, errors)
+        return b"".join(self._value).decode(encoding, errors)
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        await writer.write(self._head)
-        view = memoryview(self._value)
-        for start in range(0, len(view), _PIECE_BYTES):
-            await writer.write(view[start : start + _PIECE_BYTES])
+        for piece in self._value:
+            if len(piece) <= _WRITE_BYTES:
+                await writer.write(piece)
+                continue
+            view = memoryview(piece)
+            for start in range(0, len(view), _WRITE_BYTES):
+                await writer.write(view[start : start + _WRITE_BYTES])
 
 
 class Transport:
@@ -78,12 +79,12 @@ class Transport:
         )
         self._proxies: dict[str, str | None] = {}
 
-    async def post(self, endpoint: Endpoint, head: bytes, tail: bytes) -> Answer:
-        """Send a JSON body in two pieces. Raises TransportError when no complete answer comes back in time."""
+    async def post(self, endpoint: Endpoint, pieces: Sequence[bytes]) -> Answer:
+        """Send a JSON body, given in pieces. Raises TransportError when no complete answer comes back in time."""
         started = time.perf_counter()
         try:
             async with self._session.post(
-                endpoint.chat_url, data=_Pieces(head, tail), headers=endpoint.headers, allow_redirects=False,
+                endpoint.chat_url, data=_Pieces(pieces), headers=endpoint.headers, allow_redirects=False,
                 proxy=self._proxy(endpoint.chat_url),
             ) as answer:  # fmt: skip
                 content = await answer.read()

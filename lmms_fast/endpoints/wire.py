@@ -1,6 +1,6 @@
 """Messages ↔ JSON bytes. Pure; runs in the feed's thread.
 
-Bodies are joined from parts, so that a picture's base64 is never walked by a JSON encoder.
+Bodies are made of parts, so that a picture's base64 is never walked by a JSON encoder, and large ones are never copied.
 """
 
 from __future__ import annotations
@@ -14,18 +14,27 @@ import orjson
 from lmms_fast.media.encode import digest, encode
 from lmms_fast.types import Failure, Media, Message, Response, Usage
 
+_COPY_BYTES = 1 << 19
+_SMALL_BYTES = 1 << 15
+
 
 @dataclass(frozen=True, slots=True)
 class Body:
     """A request's JSON after the model's name, which each server of a pool may spell differently."""
 
-    tail: bytes
+    pieces: tuple[bytes, ...]
+    """To be sent one behind the other: text, a picture's base64, text, …"""
     digests: tuple[str, ...]
     """Of the media, in message order."""
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(map(len, self.pieces))
+
 
 def head(model: str) -> bytes:
-    """What stands before `Body.tail`."""
+    """What stands before `Body.pieces`."""
     return b'{"model":' + orjson.dumps(model)
 
 
@@ -38,7 +47,22 @@ def build(messages: Sequence[Message], params: Mapping[str, Any]) -> Body:
         chunks.append(b"," if number else b"")
         chunks += _message(message, digests)
     chunks.append(b"]}")
-    return Body(b"".join(chunks), tuple(digests))
+    return Body(_joined(chunks), tuple(digests))
+
+
+def _joined(chunks: Sequence[bytes]) -> tuple[bytes, ...]:
+    """As few pieces as are worth it: up to half a megabyte a copy costs less than another write."""
+    if sum(map(len, chunks)) <= _COPY_BYTES:
+        return (b"".join(chunks),)
+    pieces: list[bytes] = []
+    small: list[bytes] = []
+    for chunk in chunks:
+        if len(chunk) < _SMALL_BYTES:
+            small.append(chunk)
+        else:
+            pieces += (b"".join(small), chunk)
+            small.clear()
+    return (*pieces, b"".join(small))
 
 
 def _message(message: Message, digests: list[str]) -> Iterator[bytes]:

@@ -71,7 +71,7 @@ class Dispatcher:
     async def _attempt(self, key: str, body: Body, attempt: int) -> Response | _Refused:
         with self._pool.borrow() as endpoint:
             try:
-                answer = await self._transport.post(endpoint, head(endpoint.model), body.tail)
+                answer = await self._transport.post(endpoint, (head(endpoint.model), *body.pieces))
             except TransportError as error:
                 if error.kind == "connection":
                     self._pool.rest(endpoint)

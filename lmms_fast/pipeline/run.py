@@ -236,7 +236,7 @@ def _prepare(fed: Fed, settings: Mapping[str, Any]) -> tuple[Prepared, int]:
             failure = Failure(sample.key, "media", str(error), attempts=0)
         else:
             record = sample_record(sample, fed.row, body.digests)
-            return Prepared(sample.key, sample.task, record, body, None), len(body.tail)
+            return Prepared(sample.key, sample.task, record, body, None), body.size
     return Prepared(sample.key, sample.task, sample_record(sample, fed.row, ()), None, failure), 0
 
 

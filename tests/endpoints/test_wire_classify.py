@@ -29,7 +29,7 @@ def test_body_is_what_a_json_encoder_would_write(text: str, system: str) -> None
     """Joined from parts, yet valid for any text; the picture's bytes pass through untouched."""
     data = _picture("JPEG")
     body = build((Message("system", (system,)), Message("user", (Media(data), text))), {"max_tokens": 5})
-    assert orjson.loads(head("m") + body.tail) == {
+    assert orjson.loads(head("m") + b"".join(body.pieces)) == {
         "model": "m",
         "max_tokens": 5,
         "messages": [
