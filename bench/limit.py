@@ -16,7 +16,7 @@ import aiohttp
 import pyarrow.parquet as pq
 import pybase64
 
-INSTRUCTION = "Answer with the option's letter from the given choices directly."
+from bench import work
 
 
 def bodies(path: Path) -> Iterator[bytes]:
@@ -25,13 +25,11 @@ def bodies(path: Path) -> Iterator[bytes]:
         for group in range(file.num_row_groups):
             for batch in file.iter_batches(batch_size=16, row_groups=[group]):
                 for row in batch.to_pylist():
-                    lines = "\n".join(f"{letter}. {text}" for letter, text in zip("ABCD", row["options"], strict=True))
-                    prompt = f"{row['question']}\n{lines}\n{INSTRUCTION}"
                     yield b"".join((
                         b'{"model":"mock","max_tokens":16,"temperature":0.0,"messages":[{"role":"user","content":['
                         b'{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,',
                         pybase64.b64encode(row["image"]["bytes"]), b'"}},{"type":"text","text":',
-                        json.dumps(prompt).encode(), b"}]}]}",
+                        json.dumps(work.prompt(row)).encode(), b"}]}]}",
                     ))  # fmt: skip
 
 

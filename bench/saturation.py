@@ -22,7 +22,6 @@ import pyarrow.parquet as pq
 import pybase64
 
 from bench import work
-from bench.limit import INSTRUCTION
 from bench.measure import machine, publish, run
 from lmms_fast.server.command import write_stub
 from lmms_fast.server.launch import Server, launch
@@ -48,10 +47,9 @@ def write_requests(folder: Path) -> Path:
     path = folder / "requests.jsonl"
     with path.open("w") as file:
         for row in pq.read_table(folder / "test.parquet").to_pylist():
-            lines = "\n".join(f"{letter}. {text}" for letter, text in zip("ABCD", row["options"], strict=True))
             url = "data:image/jpeg;base64," + pybase64.b64encode(row["image"]["bytes"]).decode()
             content = [{"type": "image_url", "image_url": {"url": url}},
-                       {"type": "text", "text": f"{row['question']}\n{lines}\n{INSTRUCTION}"}]  # fmt: skip
+                       {"type": "text", "text": work.prompt(row)}]  # fmt: skip
             file.write(json.dumps({"content": content}) + "\n")
     return path
 

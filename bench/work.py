@@ -9,7 +9,9 @@ from __future__ import annotations
 import io
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -82,6 +84,12 @@ def write(folder: Path, count: int) -> Path:
             rows = [_row(number, bases) for number in range(start, min(start + 100, count))]
             writer.write_table(pa.Table.from_pylist(rows, schema))
     return task
+
+
+def prompt(row: Mapping[str, Any]) -> str:
+    """What the task file makes of a row, for clients that know no task files."""
+    lines = "\n".join(f"{letter}. {text}" for letter, text in zip("ABCD", row["options"], strict=True))
+    return f"{row['question']}\n{lines}\nAnswer with the option's letter from the given choices directly."
 
 
 def _row(number: int, bases: list[bytes]) -> dict[str, object]:
