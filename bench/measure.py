@@ -8,7 +8,7 @@ import os
 import platform
 import subprocess
 import sys
-import time
+import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,19 +27,31 @@ class Usage:
     """Resident, of the largest single process."""
 
 
+# A process's peak begins with what its parent held when it was started, so a small one stands between.
+_SHIM = """
+import os, resource, subprocess, sys, time
+started = time.perf_counter()
+code = subprocess.call(sys.argv[2:])
+wall = time.perf_counter() - started
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+with open(sys.argv[1], "w") as out:
+    print(code, wall, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024, file=out)
+"""
+
+
 def run(command: Sequence[str], environment: Mapping[str, str] | None = None, cwd: Path | None = None) -> Usage:
     """Run to the end. Raises SystemExit with the end of its output when it fails."""
-    started = time.perf_counter()
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               cwd=cwd, env={**os.environ, **(environment or {})})  # fmt: skip
-    assert process.stdout is not None
-    said = process.stdout.read()
-    _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    wall_s = time.perf_counter() - started
-    if process.returncode != 0:
-        raise SystemExit(f"{' '.join(command)}\nfailed with exit code {process.returncode}:\n{said.decode()[-2000:]}")
-    return Usage(wall_s, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024)
+    with tempfile.NamedTemporaryFile("r") as told:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", _SHIM, told.name, *command], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd=cwd, env={**os.environ, **(environment or {})},
+            check=False,
+        )  # fmt: skip
+        code, wall_s, cpu_s, peak_bytes = told.read().split() or ("1", "0", "0", "0")
+    if code != "0":
+        said = done.stdout.decode(errors="replace")[-2000:]
+        raise SystemExit(f"{' '.join(command)}\nfailed with exit code {code}:\n{said}")
+    return Usage(float(wall_s), float(cpu_s), int(peak_bytes))
 
 
 class MockServer:

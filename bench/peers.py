@@ -236,7 +236,7 @@ def row(entry: Entry, mine: Sequence[Result], full: int) -> str:
         return f"| {label} | not measured: {entry.reason} | | | | |"
     pairs = list(zip(mine, entry.results, strict=True))
     if entry.count == full:
-        ratio = f"{median(other.usage.wall_s / one.usage.wall_s for one, other in pairs):,.0f} ×"
+        ratio = f"{median(other.usage.wall_s / one.usage.wall_s for one, other in pairs):,.1f} ×"
     else:
         ratio = f"{median(one.rate / other.rate for one, other in pairs):,.0f} × by rate"
     return f"| {label}{' †' if entry.peer.slow else ''} | {figures(entry.results)} | {ratio} |"

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from lmms_fast.types import Load
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +75,30 @@ class SampleDone:
 
 
 @dataclass(frozen=True, slots=True)
+class LoadRead:
+    """A server said how busy it is."""
+
+    endpoint: str
+    load: Load
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Where a session's time went, at its end."""
+
+    sentence: str
+    timing: Mapping[str, Any]
+    """As in the manifest."""
+
+
+@dataclass(frozen=True, slots=True)
 class Notice:
     """One sentence the user should see."""
 
     text: str
 
 
-Event = ServerPhase | TaskSized | Ready | FeedDone | RequestStarted | RequestRetried | SampleDone | Notice
+Event = (
+    ServerPhase | TaskSized | Ready | FeedDone | RequestStarted | RequestRetried | SampleDone | LoadRead | Timed | Notice
+)
 Notify = Callable[[Event], None]

@@ -162,3 +162,25 @@ class Aggregate:
     """Samples the value rests on: those measured."""
     n_no_answer: int
     n_failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a server says about itself at one moment. Over several engines behind one address: sums, but `kv_cache` of
+    the fullest."""
+
+    running: float
+    """Requests in the engine's batch."""
+    waiting: float
+    """Requests the engine has and does not work on yet; those whose media are still being prepared are in neither."""
+    kv_cache: float
+    """Share in use, 0 to 1."""
+    preemptions: float
+    prefix_queries: float
+    """Tokens looked up in the prefix cache since the server started, and found there."""
+    prefix_hits: float
+    media_queries: float
+    """Media looked up in the cache of prepared media, and found there."""
+    media_hits: float
+    front_end_cpu_s: float
+    """CPU of the API process since it started; 0 where it does not say (vLLM with several of them)."""

@@ -7,8 +7,10 @@ from typing import Any
 import httpx
 
 from lmms_fast.endpoints.classify import message
-from lmms_fast.endpoints.presets import Endpoint, Profile
+from lmms_fast.endpoints.load import parse_load
+from lmms_fast.endpoints.presets import PRESETS, Endpoint, Profile
 from lmms_fast.errors import EndpointError
+from lmms_fast.types import Load
 
 
 async def connect(profile: Profile, model: str | None, api_key: str | None) -> Endpoint:
@@ -51,6 +53,14 @@ async def served_models(profile: Profile, api_key: str | None) -> dict[str, str]
     if answer.status_code >= 500:
         raise EndpointError(f"{profile.name}: {url} answers HTTP {answer.status_code}: {message(answer.content)}")
     return _names(answer)
+
+
+async def read_load(client: httpx.AsyncClient, endpoint: Endpoint) -> Load | None:
+    """How busy a server says it is; None where it does not say. Raises httpx.HTTPError when it does not answer."""
+    if endpoint.profile.name in PRESETS:
+        return None
+    answer = await client.get(endpoint.profile.base_url.removesuffix("/v1") + "/metrics", headers=endpoint.headers)
+    return parse_load(answer.text) if answer.status_code == 200 else None
 
 
 def _names(answer: httpx.Response) -> dict[str, str] | None:

@@ -30,7 +30,7 @@ from lmms_fast.endpoints.probe import connect
 from lmms_fast.endpoints.transport import Transport
 from lmms_fast.endpoints.wire import Body, build
 from lmms_fast.errors import LmmsFastError
-from lmms_fast.events import Event, FeedDone, Notice, Notify, Ready, SampleDone, TaskSized
+from lmms_fast.events import Event, FeedDone, Notice, Notify, Ready, SampleDone, TaskSized, Timed
 from lmms_fast.journal.records import Record, sample_record
 from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
@@ -38,6 +38,7 @@ from lmms_fast.media.encode import BadMedia
 from lmms_fast.pipeline.channel import Channel, feed_all
 from lmms_fast.pipeline.dispatch import Dispatcher
 from lmms_fast.pipeline.timing import Meter
+from lmms_fast.pipeline.watch import watched
 from lmms_fast.report.result import RunResult, finish, judge, rules_of
 from lmms_fast.report.trace import Trace
 from lmms_fast.server.launch import Server, launch
@@ -100,7 +101,7 @@ async def run(spec: RunSpec, notify: Notify) -> RunResult:
             timing = meter.timing(time.monotonic() - asked)
             manifest["sessions"][-1]["timing"] = asdict(timing)
             directory.write("manifest.json", manifest)
-            notify(Notice(timing.sentence()))
+            notify(Timed(timing.sentence(), asdict(timing)))
             return result
 
 
@@ -172,7 +173,11 @@ async def _stream(
     async def respond() -> None:
         endpoints = await _endpoints(spec, profiles, server, session)
         notify(Ready())
-        async with Transport(spec.request_timeout) as transport, asyncio.TaskGroup() as requests:
+        async with (
+            watched(endpoints, notify),
+            Transport(spec.request_timeout) as transport,
+            asyncio.TaskGroup() as requests,
+        ):
             dispatcher = Dispatcher(Pool(endpoints), transport, concurrency=concurrency, rpm=spec.rpm,
                                     max_attempts=spec.max_attempts, notify=notify)  # fmt: skip
             async for item, size in channel:

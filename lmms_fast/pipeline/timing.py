@@ -8,10 +8,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lmms_fast.events import Event, FeedDone, Ready, RequestRetried, RequestStarted, SampleDone
+from lmms_fast.events import Event, FeedDone, LoadRead, Ready, RequestRetried, RequestStarted, SampleDone
+from lmms_fast.types import Load
 
-Binding = Literal["server", "client", "back-off"]
+Binding = Literal["server", "server's front end", "server's engine", "client", "back-off"]
 _FULL = 0.9  # of the limit; a slot is empty for a moment between two requests
+
+
+@dataclass(frozen=True, slots=True)
+class ServerUse:
+    """What the servers said of themselves (``/metrics``) while requests were sent; sums over the servers. Others who
+    use the same server are in the figures."""
+
+    running_mean: float
+    """Requests in the engines' batches."""
+    waiting_mean: float
+    """Requests the engines have and do not work on."""
+    front_end_mean: float
+    """Requests of ours that no engine has yet: their media are being decoded and prepared."""
+    kv_cache_max: float
+    """Share in use, of the fullest."""
+    preemptions: int
+    prefix_hit_share: float | None
+    """Of the prompt tokens looked up in the prefix cache; None where none was."""
+    media_hit_share: float | None
+    """Of the media looked up in the cache of prepared media; None where none was."""
+    front_end_cores: float
+    """CPU seconds a second of the API processes: one that is near 1 is at its limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,22 +51,23 @@ class Timing:
     """From the first slot that stayed empty, because nothing was left, to the last answer."""
     scoring_s: float
     requests: int
+    samples: int
     tokens: int
     """Generated."""
+    requests_per_s: float | None
+    """Over sending and tail, as the two below; None where nothing was sent."""
+    samples_per_s: float | None
+    tokens_per_s: float | None
     in_flight_mean: float
     """While sending; the limit is the most it can be."""
     binding: Binding | None
-    """What kept the sending phase from being shorter. server: the slots were full. client: they were not, since
-    requests were not made fast enough. back-off: they were not, since requests waited to be tried again. None: nothing
-    was sent."""
+    """What kept the sending phase from being shorter. server: the slots were full; where it tells its load, also which
+    part of it, the front end that prepares media or the engine. client: the slots were not full, since requests were
+    not made fast enough. back-off: they were not, since requests waited to be tried again. None: nothing was sent."""
     latency_s: tuple[float, float, float] | None
     """Median, 90th and 99th percentile of the answers' latency."""
-
-    @property
-    def requests_per_s(self) -> float | None:
-        """Over sending and tail; None where nothing was sent."""
-        span = self.sending_s + self.tail_s
-        return self.requests / span if span else None
+    server: ServerUse | None
+    """None where no server tells its load."""
 
     def sentence(self) -> str:
         """One line for people."""
@@ -52,10 +76,11 @@ class Timing:
         where = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts if seconds >= 0.05)
         if self.latency_s is None:
             return f"Time: {where or 'none'}."
-        rate, (median, _, slow) = self.requests_per_s or 0.0, self.latency_s
+        median, _, slow = self.latency_s
         return (
-            f"Time: {where}. {rate:.1f} requests/s, {self.in_flight_mean:.1f} in flight, latency {median:.2f} s "
-            f"(99 %: {slow:.2f} s); bound by {self.binding}."
+            f"Time: {where}. {self.requests_per_s or 0:.1f} requests/s, {self.tokens_per_s or 0:.0f} tokens/s, "
+            f"{self.in_flight_mean:.1f} in flight, latency {median:.2f} s (99 %: {slow:.2f} s); bound by the "
+            f"{self.binding}."
         )
 
 
@@ -73,7 +98,8 @@ class Meter:
         self._out = self._backing_off = 0
         self._area = self._full = self._short_by_back_off = 0.0
         self._latencies = array("d")
-        self._requests = self._tokens = 0
+        self._requests = self._samples = self._tokens = 0
+        self._use = _Use()
 
     def __call__(self, event: Event) -> None:
         """Take an event in. On the event loop's thread only."""
@@ -89,9 +115,13 @@ class Meter:
                 self._move(-1, 1)
             case SampleDone() if event.attempts:
                 self._move(-1, 0)
+                self._samples += 1
                 self._tokens += event.completion_tokens
                 if event.latency_s is not None:
                     self._latencies.append(event.latency_s)
+            case LoadRead():
+                sending = self._first is not None and self._tail is None
+                self._use.read(event.endpoint, event.load, self._clock(), self._out if sending else None)
             case _:
                 pass
 
@@ -117,20 +147,72 @@ class Meter:
         end = self._clock()
         ready = end if self._ready is None else self._ready
         if self._first is None:
-            return Timing(ready - self._begun, 0.0, 0.0, 0.0, scoring_s, 0, 0, 0.0, None, None)
+            return Timing(ready - self._begun, 0.0, 0.0, 0.0, scoring_s, 0, 0, 0, None, None, None, 0.0, None, None, None)
         tail = self._last if self._tail is None else self._tail
-        sending = tail - self._first
+        sending, span = tail - self._first, self._last - self._first
+        per_s = [count / span if span else None for count in (self._requests, self._samples, self._tokens)]
+        server = self._use.sums()
         return Timing(
             ready - self._begun, self._first - ready, sending, self._last - tail, scoring_s, self._requests,
-            self._tokens, self._area / sending if sending else float(self._out), self._binding(sending),
-            _percentiles(self._latencies) if self._latencies else None,
+            self._samples, self._tokens, *per_s, self._area / sending if sending else float(self._out),
+            self._binding(sending, server), _percentiles(self._latencies) if self._latencies else None, server,
         )  # fmt: skip
 
-    def _binding(self, sending: float) -> Binding:
+    def _binding(self, sending: float, server: ServerUse | None) -> Binding:
         idle = sending - self._full
-        if idle <= 0.2 * sending:
+        if idle > 0.2 * sending:
+            return "back-off" if self._short_by_back_off > idle / 2 else "client"
+        if server is None:
             return "server"
-        return "back-off" if self._short_by_back_off > idle / 2 else "client"
+        return "server's front end" if 2 * server.front_end_mean > self._limit else "server's engine"
+
+
+class _Use:
+    """Readings of all servers, added up."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[float, Load]] = {}
+        self._last: dict[str, tuple[float, Load]] = {}
+        self._readings = 0
+        self._running = self._waiting = self._front_end = self._kv_cache = 0.0
+
+    def read(self, endpoint: str, load: Load, now: float, in_flight: int | None) -> None:
+        """`in_flight` of ours at all servers; None outside the sending phase, whose means are wanted."""
+        self._first.setdefault(endpoint, (now, load))
+        self._last[endpoint] = now, load
+        self._kv_cache = max(self._kv_cache, load.kv_cache)
+        if in_flight is None:
+            return
+        running, waiting = (sum(getattr(one, name) for _, one in self._last.values()) for name in ("running", "waiting"))
+        self._readings += 1
+        self._running += running
+        self._waiting += waiting
+        self._front_end += max(0.0, in_flight - running - waiting)
+
+    def sums(self) -> ServerUse | None:
+        """None without a reading while requests were sent."""
+        if not self._readings:
+            return None
+        names = ("preemptions", "prefix_queries", "prefix_hits", "media_queries", "media_hits")
+        grown = {name: sum(self._grown(endpoint, name) for endpoint in self._last) for name in names}
+        cores = 0.0
+        for endpoint, (until, _) in self._last.items():
+            span = until - self._first[endpoint][0]
+            cores += self._grown(endpoint, "front_end_cpu_s") / span if span else 0.0
+        return ServerUse(
+            self._running / self._readings, self._waiting / self._readings, self._front_end / self._readings,
+            self._kv_cache, int(grown["preemptions"]), _share(grown["prefix_hits"], grown["prefix_queries"]),
+            _share(grown["media_hits"], grown["media_queries"]), cores,
+        )  # fmt: skip
+
+    def _grown(self, endpoint: str, counter: str) -> float:
+        """A counter that got smaller was zeroed by a restart."""
+        first, last = (float(getattr(side[endpoint][1], counter)) for side in (self._first, self._last))
+        return last - first if last >= first else last
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole else None
 
 
 def _percentiles(values: Sequence[float]) -> tuple[float, float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Self, TextIO
@@ -16,9 +17,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lmms_fast.events import Event, Notice, RequestRetried, RequestStarted, SampleDone, ServerPhase, TaskSized
+from lmms_fast.events import Event, LoadRead, Notice, RequestRetried, RequestStarted, SampleDone, ServerPhase, TaskSized, Timed
 from lmms_fast.report.result import RunResult
-from lmms_fast.types import Aggregate
+from lmms_fast.types import Aggregate, Load
 
 _PLAIN_EVERY_S = 10.0
 
@@ -44,6 +45,7 @@ class Tally:
         self.tasks: dict[str, _Progress] = {}
         self.server: ServerPhase | None = None
         self.notices: list[str] = []
+        self.loads: dict[str, Load] = {}
         self.trouble: str | None = None
         self.in_flight: set[str] = set()
         self.finished = self.tokens = self.failed = 0
@@ -65,6 +67,8 @@ class Tally:
                 self.trouble = f"{event.key}: {event.detail}; again in {event.wait_s:.1f} s"
             case SampleDone():
                 self._sample(event)
+            case LoadRead():
+                self.loads[event.endpoint] = event.load
             case Notice():
                 self.notices.append(event.text)
 
@@ -120,6 +124,8 @@ class LiveView:
             return
         if isinstance(event, Notice):
             self._console.print(Text(event.text), soft_wrap=True)
+        elif isinstance(event, Timed):
+            self._console.print(Text(event.sentence), soft_wrap=True)
         elif self._verbose and isinstance(event, RequestRetried):
             self._console.print(Text(f"retry {self.tally.trouble}"))
         elif not self._moving:
@@ -165,6 +171,8 @@ class LiveView:
             left = f", {eta:.0f} s left" if eta is not None else ""
             out = len(tally.in_flight)
             rows.append(Text(f"{out} in flight, {requests:.1f} requests/s, {tokens:.0f} tokens/s{left}"))
+            if tally.loads:
+                rows.append(Text(_load_line(tally.loads.values()), style="dim"))
         if tally.trouble:
             rows.append(Text(tally.trouble[: self._console.width - 2], style="yellow", no_wrap=True))
         return Group(*rows)
@@ -179,6 +187,12 @@ class LiveView:
     ) -> None:
         if self._moving:
             self._live.stop()
+
+
+def _load_line(loads: Collection[Load]) -> str:
+    running, waiting = (sum(getattr(one, name) for one in loads) for name in ("running", "waiting"))
+    fullest = max(one.kv_cache for one in loads)
+    return f"server: {running:.0f} in the batch, {waiting:.0f} waiting, KV cache {fullest:.0%}"
 
 
 class JsonLines:

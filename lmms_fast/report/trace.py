@@ -16,7 +16,7 @@ from typing import Any, Self
 import orjson
 
 from lmms_fast.errors import StorageError
-from lmms_fast.events import Event, FeedDone, Ready, RequestRetried, RequestStarted, SampleDone, ServerPhase
+from lmms_fast.events import Event, FeedDone, LoadRead, Ready, RequestRetried, RequestStarted, SampleDone, ServerPhase
 
 
 class Trace:
@@ -47,6 +47,9 @@ class Trace:
             case ServerPhase() if event.phase != self._phase:
                 self._phase = event.phase
                 self._mark(f"server {event.phase}")
+            case LoadRead():
+                self._write(ph="C", name=f"load of {event.endpoint}", ts=self._now(),
+                            args={"running": event.load.running, "waiting": event.load.waiting})  # fmt: skip
             case Ready():
                 self._mark("ready")
             case FeedDone():

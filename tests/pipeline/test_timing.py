@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from lmms_fast.events import FeedDone, Ready, RequestRetried, RequestStarted, SampleDone
+import pytest
+
+from lmms_fast.events import FeedDone, LoadRead, Ready, RequestRetried, RequestStarted, SampleDone
 from lmms_fast.pipeline.timing import Meter
+from lmms_fast.types import Load
 
 
 class Clock:
@@ -43,7 +46,7 @@ def test_phases_add_up_to_the_wall_time() -> None:
     assert timing.binding == "server"
     assert timing.requests == 3
     assert timing.tokens == 9
-    assert timing.requests_per_s == 3 / 7
+    assert (timing.requests_per_s, timing.samples_per_s, timing.tokens_per_s) == (3 / 7, 3 / 7, 9 / 7)
     assert timing.latency_s == (4.0, 5.0, 5.0)
     assert "sending 5.0 s, tail 2.0 s" in timing.sentence()
 
@@ -87,3 +90,45 @@ def test_nothing_sent() -> None:
     assert timing.binding is None
     assert timing.requests_per_s is None
     assert timing.sentence() == "Time: none."
+
+
+def _load(running: float, waiting: float, **counters: float) -> Load:
+    names = ("preemptions", "prefix_queries", "prefix_hits", "media_queries", "media_hits", "front_end_cpu_s")
+    return Load(running, waiting, 0.5, **{name: counters.get(name, 0.0) for name in names})
+
+
+@pytest.mark.parametrize(("running", "waiting", "binding"), [(1, 0, "server's front end"), (3, 1, "server's engine")])
+def test_the_part_of_the_server_that_binds_is_named(running: float, waiting: float, binding: str) -> None:
+    """Requests that the engine does not know of yet are in the front end."""
+    clock = Clock()
+    meter = Meter(4, clock)
+    meter(Ready())
+    meter(LoadRead("a", _load(0, 0, media_queries=10, media_hits=10, front_end_cpu_s=5)))
+    for number in range(4):
+        meter(RequestStarted(str(number), 1))
+    clock.now += 10
+    meter(LoadRead("a", _load(running, waiting, media_queries=14, media_hits=11, front_end_cpu_s=14)))
+    meter(FeedDone())
+    for number in range(4):
+        meter(_done(str(number)))
+    meter(LoadRead("a", _load(0, 0, media_queries=14, media_hits=11, front_end_cpu_s=14)))
+    timing = meter.timing(0.0)
+    assert timing.binding == binding
+    assert timing.server is not None
+    assert (timing.server.running_mean, timing.server.waiting_mean) == (running, waiting)
+    assert timing.server.front_end_mean == 4 - running - waiting
+    assert (timing.server.media_hit_share, timing.server.prefix_hit_share) == (0.25, None)
+    assert timing.server.front_end_cores == 0.9
+
+
+def test_a_restarted_servers_counters_start_from_zero() -> None:
+    """What it counted since then is what it counted."""
+    clock = Clock()
+    meter = Meter(1, clock)
+    meter(LoadRead("a", _load(0, 0, preemptions=50)))
+    meter(RequestStarted("x", 1))
+    meter(LoadRead("a", _load(1, 0, preemptions=3)))
+    meter(_done("x"))
+    server = meter.timing(0.0).server
+    assert server is not None
+    assert server.preemptions == 3
