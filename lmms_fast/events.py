@@ -38,6 +38,9 @@ class Ready:
 class FeedDone:
     """Nothing more will come from the datasets."""
 
+    requests: int
+    """Samples that can be asked; some of them may still wait to be sent."""
+
 
 @dataclass(frozen=True, slots=True)
 class RequestStarted:
@@ -99,6 +102,7 @@ class Notice:
 
 
 Event = (
-    ServerPhase | TaskSized | Ready | FeedDone | RequestStarted | RequestRetried | SampleDone | LoadRead | Timed | Notice
+    ServerPhase | TaskSized | Ready | FeedDone | RequestStarted | RequestRetried | SampleDone | LoadRead | Timed
+    | Notice
 )
 Notify = Callable[[Event], None]

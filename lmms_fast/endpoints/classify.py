@@ -45,6 +45,11 @@ def classify(status: int, body: bytes, headers: Mapping[str, str]) -> Refusal:
     return Refusal("bad_request", detail)
 
 
+def lacks_media(status: int, body: bytes) -> bool:
+    """Whether vLLM says that it has no medium of that name (any more)."""
+    return status == 400 and b"Cache miss" in body
+
+
 def message(body: bytes) -> str:
     """The sentence inside an error body, whichever dialect: OpenAI's object, a flat one, a bare string, a list."""
     try:

@@ -24,6 +24,11 @@ class Pool:
         """Requests out at this moment."""
         return sum(self._in_flight.values())
 
+    @property
+    def keeps_media(self) -> bool:
+        """Whether what one request brought can be named by the next, wherever that goes."""
+        return len(self._in_flight) == 1 and all(endpoint.keeps_media for endpoint in self._in_flight)
+
     @contextmanager
     def borrow(self) -> Iterator[Endpoint]:
         """The endpoint for one attempt. Rested ones are used only while all rest."""

@@ -60,6 +60,8 @@ class Endpoint:
     model: str
     """The name the server knows the model by."""
     api_key: str | None = field(default=None, repr=False)
+    keeps_media: bool = False
+    """A medium it was sent can be named instead of sent again."""
 
     @property
     def chat_url(self) -> str:

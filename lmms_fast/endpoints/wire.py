@@ -5,7 +5,7 @@ Bodies are made of parts, so that a picture's base64 is never walked by a JSON e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ class Body:
     """To be sent one behind the other: text, a picture's base64, text, …"""
     digests: tuple[str, ...]
     """Of the media, in message order."""
+    by_reference: bytes | None = None
+    """The same with the media named instead of sent, for a server that has them."""
 
     @property
     def size(self) -> int:
@@ -38,16 +40,30 @@ def head(model: str) -> bytes:
     return b'{"model":' + orjson.dumps(model)
 
 
-def build(messages: Sequence[Message], params: Mapping[str, Any]) -> Body:
-    """The body of a chat completion. Raises media.BadMedia or OSError when a picture cannot be read."""
+def build(messages: Sequence[Message], params: Mapping[str, Any], *, named: bool = False) -> Body:
+    """The body of a chat completion. Raises media.BadMedia or OSError when a picture cannot be read.
+
+    `named` puts each picture's digest beside it as `uuid`, by which vLLM finds it again in its cache of prepared media.
+    """
     digests: list[str] = []
-    settings = orjson.dumps(params)[1:-1]
-    chunks = [b"," + settings if settings else b"", b',"messages":[']
-    for number, message in enumerate(messages):
-        chunks.append(b"," if number else b"")
-        chunks += _message(message, digests)
-    chunks.append(b"]}")
-    return Body(_joined(chunks), tuple(digests))
+
+    def whole(media: Media) -> Iterator[bytes]:
+        data = media.read()
+        digests.append(digest(data))
+        mime, encoded = encode(data)
+        yield b'{"url":"data:' + mime.encode() + b";base64,"
+        yield encoded
+        yield b'"}' + (_uuid(digests[-1]) if named else b"")
+
+    pieces = _joined(list(_chat(messages, params, whole)))
+    if not (named and digests):
+        return Body(pieces, tuple(digests))
+    names = iter(digests)
+    return Body(pieces, tuple(digests), b"".join(_chat(messages, params, lambda _: [b"null" + _uuid(next(names))])))
+
+
+def _uuid(name: str) -> bytes:
+    return b',"uuid":"' + name.encode() + b'"'
 
 
 def _joined(chunks: Sequence[bytes]) -> tuple[bytes, ...]:
@@ -65,7 +81,19 @@ def _joined(chunks: Sequence[bytes]) -> tuple[bytes, ...]:
     return (*pieces, b"".join(small))
 
 
-def _message(message: Message, digests: list[str]) -> Iterator[bytes]:
+def _chat(
+    messages: Sequence[Message], params: Mapping[str, Any], picture: Callable[[Media], Iterable[bytes]]
+) -> Iterator[bytes]:
+    settings = orjson.dumps(params)[1:-1]
+    yield b"," + settings if settings else b""
+    yield b',"messages":['
+    for number, message in enumerate(messages):
+        yield b"," if number else b""
+        yield from _message(message, picture)
+    yield b"]}"
+
+
+def _message(message: Message, picture: Callable[[Media], Iterable[bytes]]) -> Iterator[bytes]:
     yield b'{"role":"' + message.role.encode() + b'","content":'
     if message.role == "system" and all(isinstance(part, str) for part in message.parts):
         yield orjson.dumps("".join(str(part) for part in message.parts)) + b"}"
@@ -74,12 +102,9 @@ def _message(message: Message, digests: list[str]) -> Iterator[bytes]:
     for number, part in enumerate(message.parts):
         yield b"," if number else b""
         if isinstance(part, Media):
-            data = part.read()
-            digests.append(digest(data))
-            mime, encoded = encode(data)
-            yield b'{"type":"image_url","image_url":{"url":"data:' + mime.encode() + b";base64,"
-            yield encoded
-            yield b'"}}'
+            yield b'{"type":"image_url","image_url":'
+            yield from picture(part)
+            yield b"}"
         else:
             yield b'{"type":"text","text":' + orjson.dumps(part) + b"}"
     yield b"]}"

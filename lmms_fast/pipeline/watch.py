@@ -12,13 +12,13 @@ from lmms_fast.endpoints.presets import Endpoint
 from lmms_fast.endpoints.probe import read_load
 from lmms_fast.events import LoadRead, Notify
 
-EVERY_S = 2.0
-"""A reading costs vLLM's API process some milliseconds."""
+EVERY_S = 1.0
+"""A reading costs vLLM's API process a few milliseconds."""
 
 
 @contextlib.asynccontextmanager
 async def watched(endpoints: Sequence[Endpoint], notify: Notify) -> AsyncIterator[None]:
-    """Tells of each server's load at the start, every two seconds, and at the end of the block."""
+    """Tells of each server's load at the start, every second, and at the end of the block."""
     async with httpx.AsyncClient(timeout=5) as client:
         watches = [asyncio.create_task(_watch(client, endpoint, notify)) for endpoint in endpoints]
         try:
@@ -32,7 +32,9 @@ async def watched(endpoints: Sequence[Endpoint], notify: Notify) -> AsyncIterato
 
 
 async def _watch(client: httpx.AsyncClient, endpoint: Endpoint, notify: Notify) -> None:
-    while await _read(client, endpoint, notify):
+    tells = True
+    while tells:
+        tells = await _read(client, endpoint, notify)
         await asyncio.sleep(EVERY_S)
 
 

@@ -17,7 +17,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from lmms_fast.events import Event, LoadRead, Notice, RequestRetried, RequestStarted, SampleDone, ServerPhase, TaskSized, Timed
+from lmms_fast.events import (
+    Event,
+    LoadRead,
+    Notice,
+    RequestRetried,
+    RequestStarted,
+    SampleDone,
+    ServerPhase,
+    TaskSized,
+    Timed,
+)
 from lmms_fast.report.result import RunResult
 from lmms_fast.types import Aggregate, Load
 
@@ -190,7 +200,7 @@ class LiveView:
 
 
 def _load_line(loads: Collection[Load]) -> str:
-    running, waiting = (sum(getattr(one, name) for one in loads) for name in ("running", "waiting"))
+    running, waiting = sum(one.running for one in loads), sum(one.waiting for one in loads)
     fullest = max(one.kv_cache for one in loads)
     return f"server: {running:.0f} in the batch, {waiting:.0f} waiting, KV cache {fullest:.0%}"
 

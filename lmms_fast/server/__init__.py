@@ -2,6 +2,7 @@
 
 spec.py     what to serve
 command.py  spec → command line and environment, pure
+tune.py     what a run sets that the user did not, from the machine and the work, pure
 guard.py    parent of the server process: nothing survives lmms-fast, not even its `kill -9`
 launch.py   start, wait until ready, notice death, stop
 kept.py     servers that --keep-server left running: registered, found again, stopped

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -29,8 +29,11 @@ def installed() -> tuple[Platform, str]:
     )
 
 
-def command(spec: ServerSpec, *, port: int, names: Sequence[str], platform: Platform) -> list[str]:
-    """The server's argv. `names` are what it serves the model as; the last is unique to this launch."""
+def command(
+    spec: ServerSpec, *, port: int, names: Sequence[str], platform: Platform, chosen: Iterable[tuple[str, str]] = ()
+) -> list[str]:
+    """The server's argv. `names` are what it serves the model as, the last unique to this launch; `chosen` are flags
+    that the run adds."""
     ours: list[tuple[str, ...]] = [
         ("--served-model-name", *names),
         ("--tensor-parallel-size", str(spec.tp)),
@@ -39,6 +42,7 @@ def command(spec: ServerSpec, *, port: int, names: Sequence[str], platform: Plat
         # Without it the model's repository decides temperature, repetition penalty and more.
         ("--generation-config", "vllm"),
         ("--disable-uvicorn-access-log",),
+        *chosen,
     ]
     if spec.max_model_len:
         ours.append(("--max-model-len", str(spec.max_model_len)))

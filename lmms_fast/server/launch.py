@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -20,12 +21,13 @@ import httpx
 import orjson
 
 from lmms_fast.errors import ServerError
-from lmms_fast.events import Notify, ServerPhase
+from lmms_fast.events import Notice, Notify, ServerPhase
 from lmms_fast.server import kept
 from lmms_fast.server.command import Platform, command, environment, installed, write_stub
 from lmms_fast.server.hints import explain, tail
 from lmms_fast.server.kept import KeptServer
 from lmms_fast.server.spec import ServerSpec, weights_digest
+from lmms_fast.server.tune import Choice, tune
 
 _GUARD = Path(__file__).with_name("guard.py")
 _PATIENCE_S = 600.0  # without any sign of progress: a new log line, or a growing download
@@ -183,10 +185,13 @@ class _Elsewhere:
         return 0
 
 
-async def launch(spec: ServerSpec, *, log_path: Path, notify: Notify) -> Server:
+async def launch(
+    spec: ServerSpec, *, log_path: Path, notify: Notify, requests: int | None = None, repeats: int = 1
+) -> Server:
     """A server for `spec`: a kept one that answers, or a new one. Returns at once; `Server.ready` waits for it.
 
-    Raises ServerError when vLLM is not installed.
+    `requests` is how many will be made, `repeats` how many of each sample; a new server is set up for them. Raises
+    ServerError when vLLM is not installed.
     """
     platform, version = installed()
     identity = {"spec": [getattr(spec, name) for name in spec.__dataclass_fields__], "vllm": version,
@@ -195,7 +200,9 @@ async def launch(spec: ServerSpec, *, log_path: Path, notify: Notify) -> Server:
     for candidate in kept.running():
         if candidate.identity == identity and (server := await _adopt(candidate, notify)):
             return server
-    return await _start(spec, platform, version, identity, log_path, notify)
+    choices = tune(spec, platform, cores=len(os.sched_getaffinity(0)), memory_bytes=_memory_bytes(), requests=requests,
+                   repeats=repeats)  # fmt: skip
+    return await _start(spec, choices, platform, version, identity, log_path, notify)
 
 
 async def _adopt(candidate: KeptServer, notify: Notify) -> Server | None:
@@ -214,13 +221,17 @@ async def _adopt(candidate: KeptServer, notify: Notify) -> Server | None:
 
 
 async def _start(
-    spec: ServerSpec, platform: Platform, version: str, identity: Mapping[str, Any], log_path: Path, notify: Notify
-) -> Server:
+    spec: ServerSpec, choices: Sequence[Choice], platform: Platform, version: str, identity: Mapping[str, Any],
+    log_path: Path, notify: Notify,
+) -> Server:  # fmt: skip
     port = _free_port()
     # The model's own name for people, a unique one to recognise our server by.
     names = (_short_name(spec.model), f"lmms-fast-{secrets.token_hex(6)}")
     api_key = secrets.token_urlsafe(32)
-    argv = command(spec, port=port, names=names, platform=platform)
+    argv = command(spec, port=port, names=names, platform=platform, chosen=[(one.flag, one.value) for one in choices])
+    if choices:
+        said = ", ".join(f"{one.flag} {one.value} ({one.why})" for one in choices)
+        notify(Notice(f"Set on vLLM, unless given after `--`: {said}."))
     extra = environment(
         spec, platform=platform, api_key=api_key, cores=sorted(os.sched_getaffinity(0)), memory_bytes=_memory_bytes()
     )
@@ -239,7 +250,8 @@ async def _start(
     finally:
         os.close(read_end)
     shown = {name: value for name, value in extra.items() if name not in ("VLLM_API_KEY", "PYTHONPATH")}
-    facts = {"vllm": version, "platform": platform, "model": spec.model, "environment": shown}
+    facts = {"vllm": version, "platform": platform, "model": spec.model, "environment": shown,
+             "chosen": [asdict(one) for one in choices]}  # fmt: skip
     return Server(process, write_end, port=port, api_key=api_key, names=names, argv=argv, log_path=log_path,
                   notify=notify, facts=facts, identity=identity)  # fmt: skip
 

@@ -14,7 +14,7 @@ from lmms_fast.endpoints.classify import backoff_s, classify, message
 from lmms_fast.endpoints.presets import PRESETS, find_key, resolve
 from lmms_fast.endpoints.wire import build, head, parse
 from lmms_fast.errors import UsageError
-from lmms_fast.media.encode import BadMedia, encode
+from lmms_fast.media.encode import BadMedia, digest, encode
 from lmms_fast.types import Failure, Media, Message, Response
 
 
@@ -41,6 +41,29 @@ def test_body_is_what_a_json_encoder_would_write(text: str, system: str) -> None
             ]},
         ],
     }  # fmt: skip
+
+
+def test_a_named_body_differs_only_in_the_names() -> None:
+    """With `named` each picture carries its digest; by reference the picture is null and all else the same."""
+    pictures = [_picture("JPEG"), _picture("PNG")]
+    messages = (Message("user", (Media(pictures[0]), "one", Media(pictures[1]), "two")),)
+    plain, named = build(messages, {"max_tokens": 5}), build(messages, {"max_tokens": 5}, named=True)
+    assert plain.by_reference is None
+    assert named.by_reference is not None
+    whole = orjson.loads(head("m") + b"".join(named.pieces))
+    short = orjson.loads(head("m") + named.by_reference)
+    parts = [part for part in whole["messages"][0]["content"] if part["type"] == "image_url"]
+    assert [part["uuid"] for part in parts] == [digest(picture) for picture in pictures] == list(named.digests)
+    for part in parts:
+        part["image_url"] = None
+    assert short == whole
+    for part in parts:
+        del part["uuid"]
+    without = orjson.loads(head("m") + b"".join(plain.pieces))
+    for part in without["messages"][0]["content"]:
+        if part["type"] == "image_url":
+            part["image_url"] = None
+    assert without == whole
 
 
 @pytest.mark.parametrize(("kind", "mime"), [("PNG", "image/png"), ("WEBP", "image/webp"), ("BMP", "image/png")])

@@ -35,7 +35,7 @@ def test_phases_add_up_to_the_wall_time() -> None:
     clock.now += 4
     meter(_done("a", 4.0))
     meter(RequestStarted("c", 1))
-    meter(FeedDone())
+    meter(FeedDone(3))
     clock.now += 1
     meter(_done("b", 5.0))
     clock.now += 2
@@ -60,8 +60,24 @@ def test_a_feed_that_cannot_keep_up_is_named() -> None:
         meter(RequestStarted(str(number), 1))
         clock.now += 1
         meter(_done(str(number)))
-    meter(FeedDone())
+    meter(FeedDone(5))
     assert meter.timing(0.0).binding == "client"
+
+
+def test_requests_that_wait_for_a_slot_are_no_tail() -> None:
+    """All is fed, but one still waits: a slot that is empty for a moment between two requests does not count."""
+    clock = Clock()
+    meter = Meter(1, clock)
+    meter(Ready())
+    meter(RequestStarted("a", 1))
+    meter(FeedDone(2))
+    clock.now += 3
+    meter(_done("a"))
+    meter(RequestStarted("b", 1))
+    clock.now += 1
+    meter(_done("b"))
+    timing = meter.timing(0.0)
+    assert (timing.sending_s, timing.tail_s) == (4.0, 0.0)
 
 
 def test_waiting_to_try_again_is_named() -> None:
@@ -108,7 +124,7 @@ def test_the_part_of_the_server_that_binds_is_named(running: float, waiting: flo
         meter(RequestStarted(str(number), 1))
     clock.now += 10
     meter(LoadRead("a", _load(running, waiting, media_queries=14, media_hits=11, front_end_cpu_s=14)))
-    meter(FeedDone())
+    meter(FeedDone(4))
     for number in range(4):
         meter(_done(str(number)))
     meter(LoadRead("a", _load(0, 0, media_queries=14, media_hits=11, front_end_cpu_s=14)))

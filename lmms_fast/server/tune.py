@@ -1,0 +1,84 @@
+"""What a run sets on the vLLM it launches, from the machine and the work. Pure; what the user gives after ``--`` wins.
+
+vLLM prepares pictures in one thread of its API process, with HTTP and JSON in the same interpreter, so with a small
+model that process is at its limit while the engine waits (`bench.saturation`, bench/LOG.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from lmms_fast.server.command import Platform
+from lmms_fast.server.spec import ServerSpec
+
+_GIB = 2**30
+_MANY_REQUESTS = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A setting that was not given."""
+
+    flag: str
+    value: str
+    why: str
+
+
+def tune(
+    spec: ServerSpec, platform: Platform, *, cores: int, memory_bytes: int, requests: int | None, repeats: int
+) -> tuple[Choice, ...]:
+    """The settings to add. `requests` is the number of samples, None where it is not known."""
+    given = {word.partition("=")[0] for word in spec.extra_args}
+    processes, why = _api_processes(spec, cores, requests, repeats)
+    if "--api-server-count" in given:
+        processes = int(setting(spec.extra_args, "--api-server-count") or 1)
+    # Each API process and each engine has a copy. vLLM's own 4 GiB each is more than a small machine has.
+    cache_gib = max(1, min(4, memory_bytes // _GIB // 16 // (processes + spec.dp)))
+    choices = [
+        Choice("--max-num-seqs", str(MAX_NUM_SEQS[platform]), "the batch; twice as many requests are kept in flight"),
+        Choice("--api-server-count", str(processes), why),
+        Choice("--mm-processor-cache-gb", str(cache_gib), f"of {memory_bytes // _GIB} GiB of memory"),
+    ]
+    return tuple(choice for choice in choices if choice.flag not in given)
+
+
+MAX_NUM_SEQS: dict[Platform, int] = {"cuda": 256, "cpu": 32}
+
+
+def in_flight(spec: ServerSpec, platform: Platform) -> int:
+    """Requests that keep every replica's batch full while the next are being prepared; more only fill memory."""
+    batch = int(setting(spec.extra_args, "--max-num-seqs") or MAX_NUM_SEQS[platform])
+    return 2 * batch * spec.dp
+
+
+def keeps_media(argv: Sequence[str]) -> bool:
+    """Whether a server launched so finds a medium again by its name: each API process has a cache of its own, so there
+    must be one, and it must be on."""
+    one_process = int(setting(argv, "--api-server-count") or 1) == 1
+    one_engine = int(setting(argv, "--data-parallel-size") or 1) == 1
+    return one_process and one_engine and float(setting(argv, "--mm-processor-cache-gb") or 4) > 0
+
+
+def setting(argv: Sequence[str], flag: str) -> str | None:
+    """A flag's value on a command line, written with a space or ``=``; the last one counts."""
+    found = None
+    for word, following in pairwise([*argv, ""]):
+        name, sign, value = word.partition("=")
+        if name == flag:
+            found = value if sign else following
+    return found
+
+
+def _api_processes(spec: ServerSpec, cores: int, requests: int | None, repeats: int) -> tuple[int, str]:
+    if spec.dp > 1:
+        return spec.dp, "one for each replica"
+    if repeats > 1:
+        return 1, "one, so that a picture is sent once for all repeats"
+    spare = cores - spec.tp * spec.pp - 1
+    if spare >= 8:
+        return 2, f"pictures are prepared in one thread each, and {spare} cores are free"
+    if requests is not None and requests >= _MANY_REQUESTS:
+        return 2, f"{requests:,} requests make up for its longer start"
+    return 1, "a second one starts slower than it helps"
