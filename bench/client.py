@@ -38,7 +38,7 @@ def ours(server: MockServer, folder: Path, concurrency: int, scratch: Path) -> l
 
 def limit(server: MockServer, folder: Path, concurrency: int, scratch: Path) -> list[str]:
     """The command of the bare loop."""
-    return [sys.executable, "-m", "bench.limit", server.url, str(folder), "--concurrency", str(concurrency),
+    return [sys.executable, "-m", "bench.bare", server.url, str(folder), "--concurrency", str(concurrency),
             "--out", str(scratch)]  # fmt: skip
 
 

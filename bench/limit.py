@@ -1,70 +1,96 @@
-"""The least any client must do: ``python -m bench.limit URL FOLDER --concurrency N [--ready]``.
+"""What this machine allows at all: ``python -m bench.limit [--runs 3] [--readme]``.
 
-Picture bytes from parquet, base64, a joined body, one POST with aiohttp, one line to a file. No tasks, no scoring, no
-retries, no progress. With ``--ready`` the bodies are made before the clock of the server starts.
+Bare loops (`bench.bare`) with ready-made bodies, in one process and in two, with aiohttp and without an HTTP library;
+`wrk`, where it is installed, as the outer limit; and our client beside them. Requests a second as the server counts.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-from collections.abc import Iterator
+import itertools
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-import aiohttp
-import pyarrow.parquet as pq
-import pybase64
+from statistics import median
 
 from bench import work
+from bench.bare import bodies
+from bench.client import ours, remove
+from bench.measure import MockServer, Usage, machine, mock_server, publish, run
+
+CONCURRENCY = 64
+WRK_S = 4
 
 
-def bodies(path: Path) -> Iterator[bytes]:
-    """Requests as the evaluation sends them."""
-    with pq.ParquetFile(path, buffer_size=1 << 20) as file:
-        for group in range(file.num_row_groups):
-            for batch in file.iter_batches(batch_size=16, row_groups=[group]):
-                for row in batch.to_pylist():
-                    yield b"".join((
-                        b'{"model":"mock","max_tokens":16,"temperature":0.0,"messages":[{"role":"user","content":['
-                        b'{"type":"image_url","image_url":{"url":"data:image/jpeg;base64,',
-                        pybase64.b64encode(row["image"]["bytes"]), b'"}},{"type":"text","text":',
-                        json.dumps(work.prompt(row)).encode(), b"}]}]}",
-                    ))  # fmt: skip
+def bare(server: MockServer, folder: Path, scratch: Path, processes: int, *options: str) -> float:
+    """CPU seconds of a loop with ready-made bodies, spread over processes."""
+
+    def one(number: int) -> Usage:
+        return run([sys.executable, "-m", "bench.bare", server.url, str(folder), "--ready", *options,
+                    "--concurrency", str(CONCURRENCY // processes), "--part", f"{number}/{processes}",
+                    "--out", str(scratch / str(number))])  # fmt: skip
+
+    with ThreadPoolExecutor(processes) as pool:
+        return sum(used.cpu_s for used in pool.map(one, range(processes)))
 
 
-async def post_all(url: str, source: Iterator[bytes], concurrency: int, out: Path) -> int:
-    """Number of answers."""
-    done = 0
-    headers = {"Content-Type": "application/json"}
-    connector = aiohttp.TCPConnector(limit=0)
-    with out.open("wb") as file:
-        async with aiohttp.ClientSession(connector=connector) as session:
+def evaluation(server: MockServer, folder: Path, scratch: Path) -> float:
+    """CPU seconds of an evaluation."""
+    return run(ours(server, folder, CONCURRENCY, scratch / "run")).cpu_s
 
-            async def worker() -> None:
-                nonlocal done
-                for body in source:  # shared: each worker takes the next one
-                    async with session.post(f"{url}/chat/completions", data=body, headers=headers) as answer:
-                        file.write(await answer.read() + b"\n")
-                    done += 1
 
-            await asyncio.gather(*(worker() for _ in range(concurrency)))
-    return done
+def wrk(server: MockServer, folder: Path, scratch: Path) -> float:
+    """CPU seconds of the C program, which sends one body again and again for a few seconds."""
+    body = next(bodies(folder / "test.parquet"))
+    (scratch / "body").write_bytes(body)
+    (scratch / "post.lua").write_text(
+        f'local file = io.open("{scratch / "body"}", "rb")\nwrk.method = "POST"\nwrk.body = file:read("*a")\n'
+        'wrk.headers["Content-Type"] = "application/json"\n'
+    )
+    return run(["wrk", "-t1", f"-c{CONCURRENCY}", f"-d{WRK_S}s", "-s", str(scratch / "post.lua"),
+                f"{server.url}/chat/completions"]).cpu_s  # fmt: skip
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="A bare loop of requests.")
-    parser.add_argument("url")
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--concurrency", type=int, default=64)
-    parser.add_argument("--ready", action="store_true", help="make all bodies before the first is sent")
-    parser.add_argument("--out", type=Path, required=True)
+    parser = argparse.ArgumentParser(description="The limits of this machine.")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--count", type=int, default=5000)
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     options = parser.parse_args()
-    source = bodies(options.folder / "test.parquet")
-    if options.ready:
-        source = iter(list(source))
-    print(asyncio.run(post_all(options.url, source, options.concurrency, options.out)))
+    ways: dict[str, Callable[[MockServer, Path, Path], float]] = {
+        "lmms-fast, everything on": evaluation,
+        "aiohttp, ready-made bodies": lambda *where: bare(*where, 1),
+        "the same in two processes": lambda *where: bare(*where, 2),
+        "no HTTP library, uvloop": lambda *where: bare(*where, 1, "--raw"),
+        "the same in two processes ": lambda *where: bare(*where, 2, "--raw"),
+    }
+    if shutil.which("wrk"):
+        ways["wrk (C), one body"] = wrk
+    else:
+        print("wrk is not installed; the outer limit is left out", file=sys.stderr)
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    costs: dict[str, list[float]] = {name: [] for name in ways}
+    with tempfile.TemporaryDirectory() as name, mock_server() as server:
+        folder, scratch = Path(name) / "work", Path(name) / "scratch"
+        work.write(folder, options.count)
+        for _, (label, way) in itertools.product(range(options.runs), ways.items()):
+            scratch.mkdir()
+            server.reset()
+            cpu_s = way(server, folder, scratch)
+            stats = server.stats()
+            rates[label].append(stats["requests"] / stats["span_s"])
+            costs[label].append(1000 * cpu_s / stats["requests"])
+            remove(scratch)
+    publish("limit", [
+        "| client | requests/s | CPU of the whole process, ms a request |", "|---|---|---|",
+        *(f"| {label.strip()} | {median(rates[label]):,.0f} | {median(costs[label]):.2f} |" for label in ways), "",
+        f"{options.count:,} requests with pictures of 90 kB, {CONCURRENCY} in flight, a server that answers at once; "
+        f"{machine()}, median of {options.runs} interleaved runs.",
+    ], options.readme)  # fmt: skip
 
 
 if __name__ == "__main__":

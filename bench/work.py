@@ -6,6 +6,7 @@ with the task file for lmms-fast beside it.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import sys
@@ -18,7 +19,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-BASES = 50
+BASES = 150
+"""Pictures that differ to the eye; beyond them they are copies in files of their own."""
 TASK = """\
 task: bench_mc
 benchmark: bench
@@ -45,9 +47,10 @@ _FEATURES = {
 }
 
 
-def jpegs(count: int, width: int = 640, height: int = 480) -> list[bytes]:
+@functools.cache
+def jpegs(count: int, width: int = 640, height: int = 480, seed: int = 1) -> list[bytes]:
     """Pictures of noise over a gradient, as heavy as photographs."""
-    noise = np.random.default_rng(1)
+    noise = np.random.default_rng(seed)
     found = []
     ramp = np.linspace(0, 160, width, dtype=np.float32)[None, :, None]
     for _ in range(count):
@@ -59,20 +62,21 @@ def jpegs(count: int, width: int = 640, height: int = 480) -> list[bytes]:
     return found
 
 
-def distinct(jpeg: bytes, number: int) -> bytes:
+def distinct(jpeg: bytes, name: str) -> bytes:
     """The same picture in a file of its own: a comment segment after the first marker."""
-    text = f"sample {number}".encode()
+    text = name.encode()
     return jpeg[:2] + b"\xff\xfe" + (len(text) + 2).to_bytes(2, "big") + text + jpeg[2:]
 
 
-def write(folder: Path, count: int) -> Path:
-    """Write `count` samples once; a second call finds them. Returns the task file."""
+def write(folder: Path, count: int, *, per_picture: int = 1, seed: int = 1) -> Path:
+    """Write `count` samples once; a second call finds them. Returns the task file. `per_picture` samples ask about one
+    picture; another `seed` gives other pictures, for a server that remembers them."""
     task, data = folder / "bench_mc.yaml", folder / "test.parquet"
     task.parent.mkdir(parents=True, exist_ok=True)
     task.write_text(TASK)
     if data.exists() and pq.ParquetFile(data).metadata.num_rows == count:
         return task
-    bases = jpegs(min(BASES, count))
+    bases = jpegs(min(BASES, count // per_picture), seed=seed)
     picture = pa.struct({"bytes": pa.binary(), "path": pa.string()})
     schema = pa.schema(
         {"id": pa.string(), "image": picture, "question": pa.string(), "options": pa.list_(pa.string()),
@@ -81,7 +85,8 @@ def write(folder: Path, count: int) -> Path:
     )  # fmt: skip
     with pq.ParquetWriter(data, schema, compression="none") as writer:
         for start in range(0, count, 100):
-            rows = [_row(number, bases) for number in range(start, min(start + 100, count))]
+            numbers = range(start, min(start + 100, count))
+            rows = [_row(number, _picture(number // per_picture, bases)) for number in numbers]
             writer.write_table(pa.Table.from_pylist(rows, schema))
     return task
 
@@ -92,10 +97,14 @@ def prompt(row: Mapping[str, Any]) -> str:
     return f"{row['question']}\n{lines}\nAnswer with the option's letter from the given choices directly."
 
 
-def _row(number: int, bases: list[bytes]) -> dict[str, object]:
+def _picture(number: int, bases: list[bytes]) -> bytes:
+    return distinct(bases[number % len(bases)], str(number))
+
+
+def _row(number: int, picture: bytes) -> dict[str, object]:
     return {
         "id": str(number),
-        "image": {"bytes": distinct(bases[number % len(bases)], number), "path": f"{number}.jpg"},
+        "image": {"bytes": picture, "path": f"{number}.jpg"},
         "question": f"Which of these describes picture {number} best?",
         "options": ["a field of noise", "a red bus", "two dogs on a sofa", "a bowl of soup"],
         "answer": "ABCD"[number % 4],

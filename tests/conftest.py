@@ -12,6 +12,14 @@ from aiohttp import web
 from tests.servers.stand_in import StandIn
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_kept_servers_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A vLLM left running by hand must not be what the tests test."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
+        yield
+
+
 @pytest.fixture
 def stand_in() -> Iterator[StandIn]:
     """A running stand-in on loopback."""

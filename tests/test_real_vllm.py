@@ -13,11 +13,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from lmms_fast import evaluate
+from lmms_fast.endpoints.classify import lacks_media
 from lmms_fast.errors import ServerError
 from lmms_fast.server import kept
 from lmms_fast.server.command import installed
@@ -157,6 +159,32 @@ def test_mmmu_and_mme_run_from_files_in_the_hubs_schema(served: str, tmp_path: P
     assert result.score("mme", "mme_cognition_score") is not None
 
 
+def test_what_vllm_says_of_a_medium_it_does_not_have_is_understood(served: str) -> None:
+    """The refusal after which a picture is sent again."""
+    part = {"type": "image_url", "image_url": None, "uuid": "never-sent"}
+    answer = httpx.post(
+        f"{served}/chat/completions", headers={"Authorization": f"Bearer {os.environ['LMMS_FAST_API_KEY']}"},
+        json={"model": _only_model(served), "messages": [{"role": "user", "content": [part]}]},
+    )  # fmt: skip
+    assert lacks_media(answer.status_code, answer.content)
+
+
+def _only_model(served: str) -> str:
+    headers = {"Authorization": f"Bearer {os.environ['LMMS_FAST_API_KEY']}"}
+    name: str = httpx.get(f"{served}/models", headers=headers).json()["data"][0]["id"]
+    return name
+
+
+def test_its_load_is_read(served: str, tmp_path: Path) -> None:
+    """Utilisation and what binds are in the manifest."""
+    evaluate("smoke", served, output_dir=tmp_path / "r", repeats=4)
+    timing = json.loads((tmp_path / "r" / "manifest.json").read_text())["sessions"][0]["timing"]
+    assert timing["binding"] in ("server's front end", "server's engine")
+    assert timing["server"]["running_mean"] + timing["server"]["front_end_mean"] > 0
+    assert 0 < timing["server"]["front_end_cores"] < 2
+    assert timing["server"]["media_hit_share"] >= 0.5
+
+
 def test_bad_model_is_one_sentence(tmp_path: Path) -> None:
     """Exit code 5, the cause, and the log's end."""
     (tmp_path / "empty").mkdir()
@@ -199,6 +227,7 @@ def test_a_kept_server_is_found_again_and_stopped(
     _, said = first.communicate()
     assert first.returncode == 0, said
     [server] = kept.running()
+    texts: dict[str, set[str]] = {}
     family = [server.pid, *below(server.pid)]
     evaluate("smoke", "local", output_dir=tmp_path / "b", limit=20)
     session = json.loads((tmp_path / "b" / "manifest.json").read_text())["sessions"][0]
@@ -207,6 +236,13 @@ def test_a_kept_server_is_found_again_and_stopped(
     evaluate("smoke", served, output_dir=tmp_path / "c", limit=20)
     results = {(tmp_path / name / "results.json").read_bytes() for name in "abc"}
     assert len(results) == 1
+    # Three of four times a picture is only named, and the answers are those of the first time.
+    again = evaluate("smoke", "local", output_dir=tmp_path / "d", limit=20, repeats=4)
+    assert again.samples == 320
+    assert again.score("smoke") == json.loads((tmp_path / "a" / "results.json").read_text())["groups"]["smoke"]["value"]
+    for line in (tmp_path / "d" / "samples_smoke_count.jsonl").read_text().splitlines():
+        texts.setdefault(json.loads(line)["id"], set()).add(json.loads(line)["response"]["text"])
+    assert all(len(found) == 1 for found in texts.values())
     words = [sys.executable, "-m", "lmms_fast.cli.app", "server"]
     assert server.name in subprocess.run([*words, "list"], capture_output=True, text=True, check=True).stdout
     subprocess.run([*words, "stop"], check=True, capture_output=True)

@@ -22,7 +22,7 @@ from lmms_fast.tasks.spec import HubSource, Task
 from lmms_fast.types import Doc
 
 _FORMATS = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
-_BATCH_ROWS = 16  # 16 rows of seven 4-megapixel pictures still fit a few hundred MB
+_BATCH_ROWS, _BATCH_BYTES = 16, 4 << 20
 _READ_BYTES = 1 << 20
 
 
@@ -88,8 +88,10 @@ def _read(path: Path) -> Iterator[Doc]:
             # and without a buffer size a group's columns are read whole.
             with pq.ParquetFile(path, buffer_size=_READ_BYTES) as file:
                 for group in range(file.num_row_groups):
-                    for batch in file.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group]):
-                        yield from batch.to_pylist()
+                    for batch in file.iter_batches(_batch_rows(file.metadata.row_group(group)), row_groups=[group]):
+                        rows = batch.to_pylist()
+                        del batch  # or rows of large pictures are in memory twice while they are asked
+                        yield from rows
         case ".jsonl":
             with path.open(encoding="utf-8") as lines:
                 yield from (json.loads(line) for line in lines if line.strip())
@@ -99,6 +101,12 @@ def _read(path: Path) -> Iterator[Doc]:
             csv.field_size_limit(1 << 30)  # benchmarks ship base64 pictures in TSV cells
             with path.open(encoding="utf-8", newline="") as lines:
                 yield from csv.DictReader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")
+
+
+def _batch_rows(group: pq.RowGroupMetaData) -> int:
+    """As many rows as hold some megabytes: a row may have a caption, or twenty pictures of four megapixels."""
+    fitting: int = _BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)
+    return max(1, min(_BATCH_ROWS, fitting))
 
 
 def _read_json(path: Path) -> Iterator[Doc]:
