@@ -45,11 +45,15 @@ usage: python3 -m lmms_fast.bootstrap [-v] COMMAND [ARGUMENTS]
   smoke [ARGUMENTS]   set up, then: lmms-fast eval --endpoint local --tasks smoke ARGUMENTS
   test [ARGUMENTS]    set up with the development tools, then: ruff, mypy, pytest ARGUMENTS
   lint                set up with the development tools, then: ruff, mypy
+  audit               set up with the development tools, then: pip-audit, and the fuzz tests with many examples
   install             set up only
 
   -v                  show the output of pip and uv while they work (it always goes to .venv/setup.log)"""
 
-EXTRAS = {"smoke": ("cpu",), "install": ("cpu",), "test": ("cpu", "dev"), "lint": ("cpu", "dev")}
+EXTRAS = {"smoke": ("cpu",), "install": ("cpu",), "test": ("cpu", "dev"), "lint": ("cpu", "dev"),
+          "audit": ("audit", "cpu", "dev")}  # fmt: skip
+FUZZ_TIMES = 40
+"""How many times the examples of an ordinary test run `audit` tries."""
 TAIL_LINES = 30
 
 
@@ -95,7 +99,7 @@ def parse(argv: Sequence[str]) -> Request | None:
         raise SetupError(f"there is no command '{command}'; choose from: {', '.join(EXTRAS)}.")
     if rest and rest[0] == "--":
         rest.pop(0)
-    if command in ("install", "lint"):
+    if command in ("install", "lint", "audit"):
         unknown = [argument for argument in rest if argument not in ("-v", "--verbose")]
         if unknown:
             raise SetupError(f"'{command}' takes no argument '{unknown[0]}'.")
@@ -315,18 +319,29 @@ def set_up(root: Path, extras: Sequence[str], verbose: bool = False) -> Path:
     return python
 
 
-def check(root: Path, python: Path, pytest_arguments: Sequence[str] | None) -> int:
-    """Run the checks, all of them even when one fails; without `pytest_arguments` those that read only the source."""
+def checks_of(request: Request) -> dict[str, list[str]]:
+    """Name → the module to run and its arguments."""
+    if request.command == "audit":
+        return {"pip-audit": ["pip_audit", "--skip-editable", "--progress-spinner", "off", "--desc", "off"],
+                "fuzz": ["pytest", "tests/fuzz"]}  # fmt: skip
     checks = {"ruff": ["ruff", "check", "."], "mypy": ["mypy"]}
-    if pytest_arguments is not None:
-        checks["pytest"] = ["pytest", *pytest_arguments]
+    if request.command == "test":
+        checks["pytest"] = ["pytest", *request.arguments]
+    return checks
+
+
+def check(root: Path, python: Path, checks: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> int:
+    """Run the checks, all of them even when one fails."""
     verdicts: list[str] = []
     failed = False
     for name, arguments in checks.items():
         say(f"--- {' '.join(arguments)}")
         started = time.monotonic()
-        with _child([str(python), "-m", *arguments], root, {}, stdout=None) as process:
-            returncode = process.wait()
+        if name == "pip-audit":
+            returncode = _audit(root, [str(python), "-m", *arguments])
+        else:
+            with _child([str(python), "-m", *arguments], root, environment, stdout=None) as process:
+                returncode = process.wait()
         failed = failed or returncode != 0
         verdict = "ok" if returncode == 0 else f"FAILED (exit code {returncode})"
         verdicts.append(f"{name} {verdict}, {time.monotonic() - started:.0f} s")
@@ -355,7 +370,18 @@ def main(argv: Sequence[str]) -> int:
     if request.command == "install":
         say(f"Installed; start it with {python.parent / 'lmms-fast'}")
         return 0
-    return check(root, python, request.arguments if request.command == "test" else None)
+    environment = {"LMMS_FAST_FUZZ": str(FUZZ_TIMES)} if request.command == "audit" else {}
+    return check(root, python, checks_of(request), environment)
+
+
+def _audit(root: Path, command: Sequence[str]) -> int:
+    """pip-audit, whose tracebacks give way to one sentence where the cause is a common one."""
+    with _child(command, root, _tool_environment()) as process:
+        output = "".join(process.stdout or ())
+        returncode = process.wait()
+    cause = diagnose(output) if "Traceback" in output else None
+    say(f"pip-audit cannot tell: {cause}" if returncode and cause else output.rstrip())
+    return returncode
 
 
 def say(text: str, end: str = "\n") -> None:

@@ -4,7 +4,8 @@ LmmsFastError
 ├── UsageError            the user can put it right: a flag, a file, a task name, a key      exit 1
 │   ├── TaskError         a task YAML is wrong; says file, key and what is allowed
 │   ├── DataError         a dataset cannot be read: offline, gated, truncated, missing
-│   └── EndpointError     an endpoint cannot serve this run: unreachable, key, unknown model
+│   └── EndpointError     an endpoint cannot serve this run: key, unknown model
+│       └── Unreachable   no connection, or it does not answer: another try may help
 ├── ServerError           the vLLM we launched did not start, or died                         exit 5
 └── StorageError          the run directory cannot be written: disk full, permissions         exit 1
 
@@ -39,6 +40,10 @@ class DataError(UsageError):
 
 class EndpointError(UsageError):
     """An endpoint cannot serve this run."""
+
+
+class Unreachable(EndpointError):
+    """An endpoint does not answer."""
 
 
 class ServerError(LmmsFastError):

@@ -40,6 +40,28 @@ class FeedDone:
 
     requests: int
     """Samples that can be asked; some of them may still wait to be sent."""
+    byte_bound_s: float
+    """Time that the next body waited for memory that earlier ones still held."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitChanged:
+    """So many requests may be out at an endpoint from now on."""
+
+    endpoint: str
+    limit: int
+    why: str
+    paced: bool
+    """The server allows only so many a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointState:
+    """An endpoint was taken out, or is back."""
+
+    endpoint: str
+    up: bool
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +124,7 @@ class Notice:
 
 
 Event = (
-    ServerPhase | TaskSized | Ready | FeedDone | RequestStarted | RequestRetried | SampleDone | LoadRead | Timed
-    | Notice
+    ServerPhase | TaskSized | Ready | FeedDone | LimitChanged | EndpointState | RequestStarted | RequestRetried
+    | SampleDone | LoadRead | Timed | Notice
 )
 Notify = Callable[[Event], None]

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 Doc = Mapping[str, Any]
 """A dataset row as stored, media undecoded."""
@@ -24,22 +23,33 @@ FailureKind = Literal[
     "too_long",  # 400 that says the prompt exceeds the context
     "media",  # we could not read the picture, or the server said it could not
     "auth",  # 401, 403
+    "quota",  # the account has nothing left
     "not_found",  # 404: model or path
 ]
 TRANSIENT: frozenset[FailureKind] = frozenset({"connection", "timeout", "rate_limit", "server", "malformed"})
 """Kinds that may pass when tried again; the others are final."""
+FATAL: frozenset[FailureKind] = frozenset({"auth", "quota", "not_found"})
+"""Kinds that every further request to that endpoint would meet."""
+
+
+class Stored(Protocol):
+    """Where bytes lie until they are needed: a `Path`, or an address on the network (`media.fetch.Remote`)."""
+
+    def read_bytes(self) -> bytes:
+        """All of them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class Media:
     """One picture as it was stored."""
 
-    source: bytes | Path
-    """Encoded bytes (JPEG, PNG, …), or a file that holds them; read only when the request is built."""
+    source: bytes | Stored
+    """Encoded bytes (JPEG, PNG, …), or where they lie; read only when the request is built."""
     kind: Literal["image"] = "image"
 
     def read(self) -> bytes:
-        """The encoded bytes. Raises OSError if the file cannot be read."""
+        """The encoded bytes. Raises OSError if a file cannot be read, media.BadMedia if an address cannot."""
         return self.source if isinstance(self.source, bytes) else self.source.read_bytes()
 
 
@@ -95,6 +105,8 @@ class Response:
     """From the first byte sent to the last received, of the attempt that succeeded."""
     attempts: int
     served_by: str
+    refusal: str | None = None
+    """Why there is no text, where the model or the provider says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +174,9 @@ class Aggregate:
     """Samples the value rests on: those measured."""
     n_no_answer: int
     n_failed: int
+    low: float | None = None
+    """With samples that were not measured: the value if all of them were wrong, and if all were right."""
+    high: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,9 @@ from lmms_fast.cli import doctor, servers, tasks
 from lmms_fast.errors import EXIT_ERROR, LmmsFastError, UsageError
 
 _EXIT_CODES = (
-    "Exit codes: 0 complete · 1 usage or internal error · 2 finished, but more samples than --max-failures could not "
-    "be measured · 5 the vLLM server did not start, or died · 130, 143 stopped by a signal (the same command goes on)."
+    "Exit codes: 0 complete · 1 usage or internal error · 2 more samples than --max-failures were not measured, or the "
+    "run ended early (--max-time, --budget, no endpoint answers) · 5 the vLLM server did not start, or kept dying · "
+    "130, 143 stopped by a signal (the same command goes on)."
 )
 app = typer.Typer(
     name="lmms-fast",
@@ -71,14 +72,37 @@ def evaluate(
     top_p: Annotated[float | None, _option("--top-p", "Instead of the task's.")] = None,
     gen: Annotated[list[str] | None, _option("--gen", "Request field as KEY=VALUE; repeat.")] = None,
     extra_body: Annotated[str | None, _option("--extra-body", "Request fields as a JSON object.")] = None,
-    concurrency: Annotated[str | None, _option("--concurrency", "Requests in flight: a number, or auto (64 per local "
-                                               "or URL endpoint, 32 per hosted API).")] = None,
-    rpm: Annotated[float | None, _option("--rpm", "At most so many requests a minute.")] = None,
+    concurrency: Annotated[str | None, _option("--concurrency", "Requests in flight: a number, or auto (default): as "
+                                               "many as bring more answers a second.")] = None,
+    rpm: Annotated[float | None, _option("--rpm", "At most so many requests a minute, for each endpoint.")] = None,
+    tpm: Annotated[float | None, _option("--tpm", "At most so many tokens a minute, for each endpoint.")] = None,
+    max_time: Annotated[
+        str | None, _option("--max-time", "End after so long (90s, 30m, 2h), with the result of what is answered.")
+    ] = None,
+    budget: Annotated[
+        str | None, _option("--budget", "End when so much is spent: 2.50usd, 500ktok, 2Mtok; with the result so far.")
+    ] = None,
+    prices: Annotated[
+        Path | None, _option("--prices", "YAML of prices for --budget in dollars: 'model*: {prompt: 0.5, completion: "
+                             "1.5}', a million tokens.")
+    ] = None,
+    patience: Annotated[
+        float | None, _option("--patience", "Seconds without any endpoint that answers, until the run ends. "
+                              "Default: 300.")
+    ] = None,
     request_timeout: Annotated[float | None, _option("--request-timeout", "Seconds per attempt. Default: 600.")] = None,
     max_attempts: Annotated[int | None, _option("--max-attempts", "Attempts per request. Default: 5.")] = None,
     max_failures: Annotated[
         float | None,
         _option("--max-failures", "Samples that may stay unmeasured: a share below 1, or a number. Default: 0.01."),
+    ] = None,
+    retry_failed: Annotated[
+        str | None, _option("--retry-failed", "What a further session asks again: transient (default: timeouts, 5xx, "
+                            "429, connections), or all.")
+    ] = None,
+    retry_truncated: Annotated[
+        int | None, _option("--retry-truncated", "Ask answers that were cut off again with so many tokens, and report "
+                            "both scores.")
     ] = None,
     output_dir: Annotated[Path | None, _option("--output-dir", "Run directory. Default: runs/…, named by the run's "
                                                "settings, so the same command continues there.", "-o")] = None,

@@ -11,11 +11,13 @@ from typing import Any
 import orjson
 import yaml
 from rich.console import Console
+from rich.panel import Panel
 
 from lmms_fast.cli import tasks
 from lmms_fast.config.spec import RunSpec, make_spec
 from lmms_fast.errors import EXIT_NOT_MEASURED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM, UsageError
 from lmms_fast.pipeline.run import run, run_to_end
+from lmms_fast.pipeline.stop import Stop
 from lmms_fast.report.console import JsonLines, LiveView, failure_lines, score_table
 from lmms_fast.report.result import RunResult, as_json
 from lmms_fast.types import TRANSIENT
@@ -30,34 +32,44 @@ def dry_run(spec: RunSpec) -> None:
 def execute(spec: RunSpec, *, json: bool = False, quiet: bool = False, verbose: bool = False) -> int:
     """Run, show, print; the exit code."""
     caught: list[int] = []
+    stop = Stop()
 
-    async def main() -> Any:
+    async def main() -> RunResult:
         task = asyncio.current_task()
         assert task is not None
         loop = asyncio.get_running_loop()
 
-        def stop(number: int) -> None:
-            if not caught:  # a second Ctrl-C must not cut short the ending of the server
-                caught.append(number)
+        def signalled(number: signal.Signals) -> None:
+            caught.append(number)
+            if len(caught) == 1:
+                stop.request(_SIGNALS[number])
+            elif len(caught) == 2:  # a third must not cut short the ending of the server
                 task.cancel()
 
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop, number)
-        return await run(spec, notify)
+        for number in _SIGNALS:
+            loop.add_signal_handler(number, signalled, number)
+        return await run(spec, notify, stop)
 
     with LiveView(quiet=quiet or json, verbose=verbose) as view:
         notify = JsonLines(sys.stdout) if json else view
         try:
             result = run_to_end(main())
         except (asyncio.CancelledError, KeyboardInterrupt):
-            code = EXIT_SIGTERM if signal.SIGTERM in caught else EXIT_SIGINT
-            Console(stderr=True).print("Stopped. What was answered is kept; the same command continues.")
-            return code
+            why = "Stopped" if caught else f"Stopped, since {stop.reason}"
+            Console(stderr=True).print(f"{why}. What was answered is kept; the same command continues.")
+            return _signal_code(caught) if caught else EXIT_NOT_MEASURED
     if json:
         sys.stdout.write(orjson.dumps({"event": "Result", "path": str(result.path), **as_json(result)}).decode() + "\n")
     else:
         print_result(result)
-    return _verdict(spec, result)
+    return _verdict(spec, result, stop, caught)
+
+
+_SIGNALS = {signal.SIGINT: "Ctrl-C was pressed (once more stops at once)", signal.SIGTERM: "SIGTERM came"}
+
+
+def _signal_code(caught: list[int]) -> int:
+    return EXIT_SIGTERM if caught[0] == signal.SIGTERM else EXIT_SIGINT
 
 
 def print_result(result: RunResult) -> None:
@@ -69,19 +81,33 @@ def print_result(result: RunResult) -> None:
     console.print(f"Results, samples and journal: {result.path}/", markup=False, soft_wrap=True)
 
 
-def _verdict(spec: RunSpec, result: RunResult) -> int:
+def _verdict(spec: RunSpec, result: RunResult, stop: Stop, caught: list[int]) -> int:
     failed, samples = result.failed, result.samples
     allowed = spec.max_failures * samples if spec.max_failures < 1 else spec.max_failures
-    if failed <= allowed:
-        return EXIT_OK
-    passing = sum(count for kind, count in result.failures.items() if kind in TRANSIENT)
-    again = f"The same command asks {passing} of them again." if passing else "Asking again would not help."
-    Console(stderr=True).print(
-        f"{failed} of {samples} samples could not be measured, more than --max-failures allows: the scores rest on the "
-        f"others. {again}",
-        style="bold red",
-    )
-    return EXIT_NOT_MEASURED
+    said: list[str] = []
+    if stop.reason is not None:
+        left = f" {result.not_asked} samples were not asked." if result.not_asked else ""
+        said.append(f"The run ended early, since {stop.reason}.{left} The same command continues it.")
+    if failed > allowed:
+        passing = sum(count for kind, count in result.failures.items() if kind in TRANSIENT)
+        again = f"The same command asks {passing} of them again" if passing else "Asking again would not help"
+        said.append(
+            f"{failed} of {samples} samples could not be measured, more than --max-failures allows. The scores rest on "
+            f"the others. {again}; --retry-failed all asks every one."
+        )
+    if said:
+        _loudly("\n".join(said))
+    if caught:
+        return _signal_code(caught)
+    return EXIT_NOT_MEASURED if said else EXIT_OK
+
+
+def _loudly(text: str) -> None:
+    console = Console(stderr=True)
+    if console.is_terminal:
+        console.print(Panel(text, title="NOT COMPLETE", style="bold red", expand=False))
+    else:  # a frame would break the sentences of a log
+        console.print(f"NOT COMPLETE\n{text}", markup=False, soft_wrap=True)
 
 
 def spec_from(config: Path | None, flags: dict[str, Any]) -> RunSpec:

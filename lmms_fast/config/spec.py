@@ -46,9 +46,16 @@ class RunSpec(BaseModel):
 
     concurrency: int | Literal["auto"] = "auto"
     rpm: float | None = Field(default=None, gt=0)
+    tpm: float | None = Field(default=None, gt=0)
+    max_time: str | None = None
+    budget: str | None = None
+    prices: Path | None = None
+    patience: float = Field(default=300.0, ge=0)
     request_timeout: float = Field(default=600.0, gt=0)
     max_attempts: int = Field(default=5, ge=1)
     max_failures: float = Field(default=0.01, ge=0)
+    retry_failed: Literal["transient", "all"] = "transient"
+    retry_truncated: int | None = Field(default=None, ge=1)
 
     output_dir: Path | None = None
     fresh: bool = False
@@ -65,7 +72,7 @@ class RunSpec(BaseModel):
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | Path) else value
 
-    @field_validator("limit", mode="before")
+    @field_validator("limit", "max_time", mode="before")
     @classmethod
     def _number_as_text(cls, value: Any) -> Any:
         return f"{value:g}" if isinstance(value, int | float) else value

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lmms_fast.data.source import Source
 from lmms_fast.errors import DataError, UsageError
+from lmms_fast.media.fetch import Remote
 from lmms_fast.tasks.render import MediaMissing, Renderer
 from lmms_fast.tasks.spec import Task
 from lmms_fast.types import Doc, Failure, Sample
@@ -24,6 +25,8 @@ class Selection:
     """Only these ids; empty means all."""
     repeats: int = 1
     system_prompt: str | None = None
+    allow_media_urls: bool = False
+    """Whether media that rows name by http(s) address are fetched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ def rows_wanted(limit: float | None, count: int | None, task: str) -> int | None
 
 def feed_task(task: Task, source: Source, selection: Selection, finished: Callable[[str], bool]) -> Iterator[Fed]:
     """The samples of one task in dataset order, repeats of one row adjacent."""
-    renderer = Renderer(task)
+    renderer = Renderer(task, Remote if selection.allow_media_urls else None)
     seen: set[str] = set()
     for row, doc in _rows(task, source, selection):
         for repeat in range(selection.repeats):
@@ -86,7 +89,7 @@ def _rows(task: Task, source: Source, selection: Selection) -> Iterator[tuple[in
 
 
 def _render(
-    renderer: Renderer, task: Task, doc: Doc, row: int, root: Path, repeat: int, system_prompt: str | None
+    renderer: Renderer, task: Task, doc: Doc, row: int, root: Path | None, repeat: int, system_prompt: str | None
 ) -> Fed:
     try:
         return Fed(row, renderer.render(doc, row, root, repeat, system_prompt))

@@ -31,8 +31,8 @@ class Source:
     """Where a task's rows come from, resolved."""
 
     rows: Callable[[], Iterator[Doc]]
-    root: Path
-    """Folder that relative media paths start from."""
+    root: Path | None
+    """Folder that media paths start from and must stay in; None for the hub, whose rows hold the bytes."""
     count: int | None
     """Rows; None when only reading them all would tell."""
     origin: str
@@ -166,7 +166,7 @@ def _from_hub(task: Task) -> Source:
         for column, feature in table.features.items():
             if isinstance(feature, datasets.Image):
                 table = table.cast_column(column, datasets.Image(decode=False))
-        return Source(lambda table=table: iter(table), Path.cwd(), len(table), _origin(hub))  # type: ignore[misc]
+        return Source(lambda table=table: iter(table), None, len(table), _origin(hub))  # type: ignore[misc]
     raise DataError(
         f"task {task.task}: dataset not available ({'; '.join(problems)}). "
         "With a network, check the connection and, for a gated dataset, run `hf auth login` and accept its terms at "

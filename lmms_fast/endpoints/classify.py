@@ -1,25 +1,44 @@
-"""Status and body → what kind of failure, and how long to wait before the next attempt. Pure."""
+"""Status, headers and body → what kind of failure, and how long to wait before the next attempt. Pure.
+
+The providers' own words: OpenAI https://platform.openai.com/docs/guides/error-codes, Anthropic
+https://docs.anthropic.com/en/api/errors, Gemini https://ai.google.dev/gemini-api/docs/troubleshooting, OpenRouter
+https://openrouter.ai/docs/api-reference/errors; vLLM's and SGLang's were read from their servers.
+"""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Literal
 
 import orjson
 
 from lmms_fast.types import FailureKind
 
-_TOO_LONG = ("maximum context length", "context_length_exceeded", "longer than the model", "too many tokens")
+_TOO_LONG = ("maximum context length", "context_length_exceeded", "longer than the model", "too many tokens",
+             "exceeds the maximum number of tokens", "prompt is too long", "input token count", "context window",
+             "reduce the length")  # fmt: skip
 _MEDIA = ("cannot identify image", "failed to load image", "invalid image", "could not process image", "non-base64",
-          "unsupported image", "image(s) may be provided")  # fmt: skip
+          "unsupported image", "image(s) may be provided", "image exceeds", "unable to process input image",
+          "too many images")  # fmt: skip
+_FILTERED = ("content_filter", "content_policy", "content management policy", "flagged", "moderation",
+             "data_inspection_failed", "prohibited_content")  # fmt: skip
+_NO_QUOTA = ("insufficient_quota", "exceeded your current quota", "insufficient credits", "credit balance is too low",
+             "billing", "insufficient balance")  # fmt: skip
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|h|m|s)")
+_UNIT_S = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """An answer that was not 200."""
 
-    kind: FailureKind
+    kind: FailureKind | Literal["filtered"]
+    """filtered: the provider will not let the model answer this, which is an empty answer and no failure."""
     detail: str
     retry_after_s: float | None = None
 
@@ -27,22 +46,69 @@ class Refusal:
 def classify(status: int, body: bytes, headers: Mapping[str, str]) -> Refusal:
     """The kind of failure behind a status other than 200."""
     detail = f"HTTP {status}: {message(body)}"
+    words = body[:4000].decode("utf-8", "replace").lower()
+    if 300 <= status < 400:
+        where = headers.get("Location", "?")
+        return Refusal("not_found", f"HTTP {status}: it redirects to {where[:200]}; give that address with --endpoint")
+    if status == 402 or (status in (403, 429) and _has(words, _NO_QUOTA)):
+        return Refusal("quota", detail)
+    if status in (400, 403, 422, 451) and _has(words, _FILTERED):
+        return Refusal("filtered", detail)
     if status == 429:
-        return Refusal("rate_limit", detail, _seconds(headers.get("Retry-After")))
+        return Refusal("rate_limit", detail, retry_after_s(headers))
     if status in (401, 403):
         return Refusal("auth", detail)
-    if status == 404:
+    if status in (404, 405):
         return Refusal("not_found", detail)
-    if status == 408:
+    if status in (408, 409, 425):
         return Refusal("timeout", detail)
     if status >= 500:
-        return Refusal("server", detail, _seconds(headers.get("Retry-After")))
-    lower = detail.lower()
-    if any(phrase in lower for phrase in _TOO_LONG):
+        return Refusal("server", detail, retry_after_s(headers))
+    if status == 413 or _has(words, _TOO_LONG):
         return Refusal("too_long", detail)
-    if any(phrase in lower for phrase in _MEDIA):
+    if _has(words, _MEDIA):
         return Refusal("media", detail)
     return Refusal("bad_request", detail)
+
+
+def _has(words: str, phrases: tuple[str, ...]) -> bool:
+    return any(phrase in words for phrase in phrases)
+
+
+def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
+    """What ``Retry-After`` asks for: seconds, or until an HTTP date; None where it does not say."""
+    text = headers.get("Retry-After")
+    if not text:
+        return None
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - now())
+    except ValueError:
+        return None
+
+
+def used_up_s(headers: Mapping[str, str]) -> float | None:
+    """Seconds until a limit that this answer used up is reset (``x-ratelimit-…``); None while something is left."""
+    waits = []
+    for what in ("requests", "tokens"):
+        left = headers.get(f"x-ratelimit-remaining-{what}")
+        if left is not None and left.strip().isdigit() and int(left) == 0:
+            waits.append(_duration_s(headers.get(f"x-ratelimit-reset-{what}", "")) or 0.0)
+    return max(waits, default=None)
+
+
+def _duration_s(text: str) -> float | None:
+    """``6m0s``, ``20ms`` or plain seconds."""
+    parts = _DURATION.findall(text)
+    if parts:
+        return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
+    try:
+        return max(0.0, float(text))
+    except ValueError:
+        return None
 
 
 def lacks_media(status: int, body: bytes) -> bool:
@@ -66,15 +132,6 @@ def message(body: bytes) -> str:
     return str(content)[:500]
 
 
-def backoff_s(attempt: int, retry_after_s: float | None, rng: random.Random) -> float:
-    """Seconds before attempt number `attempt` + 1: full jitter up to 1, 2, 4 … 30 s, or what the server asked for."""
-    if retry_after_s is not None:
-        return min(retry_after_s, 120.0) + rng.uniform(0, 0.5)
+def backoff_s(attempt: int, rng: random.Random) -> float:
+    """Seconds before attempt number `attempt` + 1: anything up to 1, 2, 4 … 30 s ("full jitter")."""
     return rng.uniform(0, min(30.0, 2.0 ** (attempt - 1)))
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        return max(0.0, float(text)) if text else None
-    except ValueError:
-        return None

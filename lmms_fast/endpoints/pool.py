@@ -1,49 +1,280 @@
-"""Several servers of one model: the one with the least outstanding work is next; one that fails rests a while."""
+"""Several servers of one model, and who may be sent next to which of them. No HTTP here.
+
+A request takes a turn: a place at the server with the least to do for what it can take. A free place is never left
+empty; but while others wait, a request whose picture another is just bringing to a server that keeps media lets them
+pass, since after that one's answer it can be sent without the picture. A server in trouble is out until it was seen
+well again, and what it had is asked elsewhere.
+"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+import asyncio
+import contextlib
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 
+from aiolimiter import AsyncLimiter
+from blake3 import blake3
+
+from lmms_fast.endpoints.limit import Limit
 from lmms_fast.endpoints.presets import Endpoint
 
-_REST_S = 5.0
+KNOWN_MAX = 65_536
+"""Names of media remembered for a server, some 10 MB; its cache of prepared media holds fewer."""
+_TROUBLES = 5  # in a row, until a server that can be connected to is taken out
+_AFFINITY = 0.25  # of its limit that a server may have more to do and still be preferred for a picture it has seen
+_TOKENS_GUESS = 1500.0
+
+
+class Closed(Exception):
+    """The run takes no more turns; the text says why."""
+
+
+@dataclass(slots=True, eq=False)
+class Member:
+    """A server of the pool."""
+
+    endpoint: Endpoint
+    limit: Limit
+    rpm: AsyncLimiter | None = None
+    tpm: AsyncLimiter | None = None
+    managed: bool = False
+    """Started by this run, which starts it again; others are probed until they answer."""
+    out: int = 0
+    up: bool = True
+    paused_until: float = 0.0
+    troubles: int = 0
+    """In a row."""
+    tokens: float = _TOKENS_GUESS
+    """Mean of its requests', for `tpm`."""
+    known: dict[str, None] = field(default_factory=dict)
+    """Media it has, the latest last."""
+
+    @property
+    def share(self) -> float:
+        """How full it is."""
+        return self.out / self.limit.now
+
+
+@dataclass(slots=True, eq=False)
+class Turn:
+    """A request's place."""
+
+    media: Sequence[str]
+    """Digests of what it shows."""
+    member: Member = field(init=False)
+    brings: tuple[str, ...] = ()
+    """Media that the server keeps and does not have yet."""
+    granted: asyncio.Future[None] | None = field(default=None, repr=False)
+    """What it waits for."""
+
+    @property
+    def by_reference(self) -> bool:
+        """Whether the server has all it shows."""
+        return self.member.endpoint.keeps_media and bool(self.media) and not self.brings
 
 
 class Pool:
-    """Endpoints that serve the same model."""
+    """`down` is told of a member that was taken out and should be seen to."""
 
-    def __init__(self, endpoints: Sequence[Endpoint], clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._in_flight = dict.fromkeys(endpoints, 0)
-        self._resting: dict[Endpoint, float] = {}
+    def __init__(self, members: Sequence[Member], down: Callable[[Member, str], None] = lambda *_: None) -> None:
+        self.members = list(members)
+        self._down = down
+        self._waiting: deque[Turn] = deque()
+        self._on_their_way: Counter[str] = Counter()
+        self._closed: Closed | None = None
+        self._closing = asyncio.Event()
+        self._wake: asyncio.TimerHandle | None = None
 
     @property
-    def in_flight(self) -> int:
+    def out(self) -> int:
         """Requests out at this moment."""
-        return sum(self._in_flight.values())
+        return sum(member.out for member in self.members)
 
     @property
-    def keeps_media(self) -> bool:
-        """Whether what one request brought can be named by the next, wherever that goes."""
-        return len(self._in_flight) == 1 and all(endpoint.keeps_media for endpoint in self._in_flight)
+    def limit(self) -> int:
+        """Requests that may be out."""
+        return sum(member.limit.now for member in self.members if member.up)
 
-    @contextmanager
-    def borrow(self) -> Iterator[Endpoint]:
-        """The endpoint for one attempt. Rested ones are used only while all rest."""
-        endpoint = self._next()
-        self._in_flight[endpoint] += 1
+    @contextlib.asynccontextmanager
+    async def turn(self, media: Sequence[str] = ()) -> AsyncIterator[Turn]:
+        """Wait for a place and hold it for the block. Raises Closed."""
+        if self._closed:
+            raise self._closed
+        turn = Turn(media)
+        member = None if self._waiting else self._free(media)
+        if member:
+            self._grant(turn, member)
+        else:
+            await self._wait(turn)
         try:
-            yield endpoint
+            if turn.member.rpm:
+                await turn.member.rpm.acquire()
+            if turn.member.tpm:
+                await turn.member.tpm.acquire(min(turn.member.tokens, turn.member.tpm.max_rate))
+            yield turn
         finally:
-            self._in_flight[endpoint] -= 1
+            self._give_back(turn)
 
-    def rest(self, endpoint: Endpoint) -> None:
-        """Prefer the others for a few seconds: its connection failed."""
-        self._resting[endpoint] = self._clock() + _REST_S
+    def answered(self, turn: Turn, tokens: int) -> None:
+        """The server did what it was asked, so it has what the request brought."""
+        member = turn.member
+        member.troubles = 0
+        member.limit.answered(_now(), member.out)
+        member.tokens += (tokens - member.tokens) / 20
+        if member.endpoint.keeps_media:
+            for name in turn.media:
+                member.known.pop(name, None)
+                member.known[name] = None
+            while len(member.known) > KNOWN_MAX:
+                del member.known[next(iter(member.known))]
 
-    def _next(self) -> Endpoint:
-        now = self._clock()
-        awake = [endpoint for endpoint in self._in_flight if self._resting.get(endpoint, 0.0) <= now]
-        return min(awake or self._in_flight, key=self._in_flight.__getitem__)
+    def forget(self, turn: Turn) -> None:
+        """The server does not have these media any more."""
+        for name in turn.media:
+            turn.member.known.pop(name, None)
+
+    def refused(self, turn: Turn, pause_s: float | None) -> None:
+        """The server is asked too much; it may have said for how long."""
+        turn.member.limit.refused(_now())
+        if pause_s is not None:
+            self.pause(turn, pause_s)
+
+    def pause(self, turn: Turn, pause_s: float) -> None:
+        """Nothing more for this server for a while."""
+        turn.member.paused_until = max(turn.member.paused_until, _now() + pause_s)
+
+    def troubled(self, turn: Turn, why: str, *, unreachable: bool) -> None:
+        """The server failed, by itself and not for what it was asked."""
+        member = turn.member
+        member.troubles += 1
+        if member.up and (unreachable or member.troubles >= _TROUBLES):
+            self.take_out(member, why)
+
+    def take_out(self, member: Member, why: str) -> None:
+        """Until `bring_back`, others get its work."""
+        if member.up:
+            member.up = False
+            self._down(member, why)
+
+    def bring_back(self, member: Member) -> None:
+        """It is well again, or newly there. What it was sent before may be gone."""
+        member.up, member.troubles = True, 0
+        member.known.clear()
+        self._next()
+
+    def add(self, member: Member) -> None:
+        """One more; it takes its share at once."""
+        self.members.append(member)
+        self._next()
+
+    def drop(self, member: Member) -> bool:
+        """For good: it cannot serve this run. False when it was the last."""
+        member.up = False
+        if member in self.members:
+            self.members.remove(member)
+        return bool(self.members)
+
+    async def back_off(self, seconds: float) -> None:
+        """Wait without a place. Raises Closed when the run stops meanwhile."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._closing.wait(), seconds)
+        if self._closed:
+            raise self._closed
+
+    def close(self, why: str) -> None:
+        """No more turns; those that have one keep it."""
+        self._closed = Closed(why)
+        self._closing.set()
+        for turn in self._waiting:
+            if turn.granted is not None and not turn.granted.done():
+                turn.granted.set_exception(self._closed)
+        self._waiting.clear()
+
+    async def _wait(self, turn: Turn) -> None:
+        turn.granted = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        self._wake_in_time()
+        try:
+            await turn.granted
+        except asyncio.CancelledError:
+            if not turn.granted.cancelled():  # granted and cancelled in one moment: pass it on
+                self._give_back(turn)
+            raise
+
+    def _next(self) -> None:
+        while True:
+            while self._waiting and _gave_up(self._waiting[0]):
+                self._waiting.popleft()
+            if not self._waiting or not self._free(()):
+                break
+            ready = (turn for turn in self._waiting if not (_gave_up(turn) or self._held_up(turn)))
+            chosen = next(ready, self._waiting[0])
+            member = self._free(chosen.media)
+            assert member is not None
+            self._waiting.remove(chosen)
+            self._grant(chosen, member)
+        self._wake_in_time()
+
+    def _held_up(self, turn: Turn) -> bool:
+        return any(name in self._on_their_way for name in turn.media)
+
+    def _free(self, media: Sequence[str]) -> Member | None:
+        """The server for a request; None when none has a place now."""
+        now = _now()
+        free = [member for member in self.members if member.up and member.out < member.limit.now
+                and member.paused_until <= now and member.limit.wait_s(now) <= 0]  # fmt: skip
+        if len(free) < 2:
+            return free[0] if free else None
+        least = min(free, key=lambda member: member.share)
+        if media:
+            # The same server for the same picture, whichever that is: its caches are warm. ("Rendezvous hashing".)
+            favoured = max(free, key=lambda member: _affinity(media[0], member.endpoint.name))
+            if favoured.share <= least.share + _AFFINITY:
+                return favoured
+        return least
+
+    def _wake_in_time(self) -> None:
+        """Look again when the first pause or pace is over; nothing else would."""
+        if self._wake is not None:
+            self._wake.cancel()
+            self._wake = None
+        if not self._waiting:
+            return
+        now = _now()
+        waits = [max(member.paused_until - now, member.limit.wait_s(now)) for member in self.members
+                 if member.up and member.out < member.limit.now]  # fmt: skip
+        if waits:
+            self._wake = asyncio.get_running_loop().call_later(max(0.001, min(waits)), self._next)
+
+    def _grant(self, turn: Turn, member: Member) -> None:
+        turn.member = member
+        member.out += 1
+        member.limit.sent(_now())
+        if member.endpoint.keeps_media:
+            turn.brings = tuple(name for name in turn.media if name not in member.known)
+            self._on_their_way.update(turn.brings)
+        if turn.granted is not None:
+            turn.granted.set_result(None)
+
+    def _give_back(self, turn: Turn) -> None:
+        turn.member.out -= 1
+        for name in turn.brings:
+            self._on_their_way[name] -= 1
+            if not self._on_their_way[name]:
+                del self._on_their_way[name]
+        self._next()
+
+
+def _gave_up(turn: Turn) -> bool:
+    return turn.granted is not None and turn.granted.cancelled()
+
+
+def _affinity(name: str, endpoint: str) -> bytes:
+    return blake3(f"{name} {endpoint}".encode()).digest(length=8)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+

@@ -22,8 +22,9 @@ class Profile:
     tokens_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     sends_seed: bool = True
     """Gemini answers `seed` with 400."""
-    concurrency: int = 32
-    """What `--concurrency auto` starts from."""
+    first_limit: int = 8
+    """Requests in flight that `--concurrency auto` starts from, and the most it goes to."""
+    most: int = 256
 
 
 LOCAL = "local"
@@ -94,7 +95,7 @@ def resolve(text: str) -> Profile:
     url = url.removesuffix("/chat/completions").rstrip("/")
     if not urlsplit(url).path:
         url += "/v1"
-    return Profile(text, url, ("LMMS_FAST_API_KEY", "OPENAI_API_KEY"), concurrency=64)
+    return Profile(text, url, ("LMMS_FAST_API_KEY", "OPENAI_API_KEY"), first_limit=16, most=512)
 
 
 def find_key(profile: Profile, chosen: str | None, environ: Mapping[str, str] = os.environ) -> str | None:

@@ -9,7 +9,7 @@ import httpx
 from lmms_fast.endpoints.classify import message
 from lmms_fast.endpoints.load import parse_load
 from lmms_fast.endpoints.presets import PRESETS, Endpoint, Profile
-from lmms_fast.errors import EndpointError
+from lmms_fast.errors import EndpointError, Unreachable
 from lmms_fast.types import Load
 
 
@@ -35,7 +35,7 @@ async def connect(profile: Profile, model: str | None, api_key: str | None) -> E
 async def served_models(profile: Profile, api_key: str | None) -> dict[str, str] | None:
     """Names from ``/models``, each with the model behind it (aliases share one); None where there is no such list.
 
-    Raises EndpointError: unreachable, or wrong key.
+    Raises Unreachable, or EndpointError for a wrong key.
     """
     url = f"{profile.base_url}/models"
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
@@ -43,15 +43,15 @@ async def served_models(profile: Profile, api_key: str | None) -> dict[str, str]
         async with httpx.AsyncClient(timeout=20) as client:
             answer = await client.get(url, headers=headers)
     except httpx.TimeoutException:
-        raise EndpointError(f"{profile.name}: no answer from {url} within 20 s; is the server up?") from None
+        raise Unreachable(f"{profile.name}: no answer from {url} within 20 s; is the server up?") from None
     except httpx.HTTPError as error:
-        raise EndpointError(f"{profile.name}: cannot reach {url} ({error}); is the server up, the URL right?") from None
+        raise Unreachable(f"{profile.name}: cannot reach {url} ({error}); is the server up, the URL right?") from None
     if answer.status_code in (401, 403):
         names = " or ".join(profile.key_env)
         how = f"the key was refused ({message(answer.content)})" if api_key else "it wants a key and none was found"
         raise EndpointError(f"{profile.name}: {how}; set {names}, or name another variable with --api-key-env.")
     if answer.status_code >= 500:
-        raise EndpointError(f"{profile.name}: {url} answers HTTP {answer.status_code}: {message(answer.content)}")
+        raise Unreachable(f"{profile.name}: {url} answers HTTP {answer.status_code}: {message(answer.content)}")
     return _names(answer)
 
 

@@ -13,16 +13,19 @@ from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
+from multidict import CIMultiDict
 
 from lmms_fast.endpoints.presets import Endpoint
+from lmms_fast.endpoints.redact import redact
 from lmms_fast.types import FailureKind
 
 _WRITE_BYTES = 1 << 18
+_ANSWER_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back over the wire."""
+    """What came back over the wire, without the key that was sent."""
 
     status: int
     headers: Mapping[str, str]
@@ -33,9 +36,11 @@ class Answer:
 class TransportError(Exception):
     """No complete answer came back."""
 
-    def __init__(self, kind: FailureKind, detail: str) -> None:
+    def __init__(self, kind: FailureKind, detail: str, *, unreachable: bool = False) -> None:
         super().__init__(detail)
         self.kind: FailureKind = kind
+        self.unreachable = unreachable
+        """No connection could be made."""
 
 
 class _Pieces(aiohttp.Payload):
@@ -87,12 +92,19 @@ class Transport:
                 endpoint.chat_url, data=_Pieces(pieces), headers=endpoint.headers, allow_redirects=False,
                 proxy=self._proxy(endpoint.chat_url),
             ) as answer:  # fmt: skip
-                content = await answer.read()
+                content = await _read(answer)
         except TimeoutError:
             raise TransportError("timeout", f"no answer within {self._timeout_s:g} s") from None
-        except (aiohttp.ClientError, ConnectionError, OSError) as error:
-            raise TransportError("connection", f"{type(error).__name__}: {error}") from None
-        return Answer(answer.status, answer.headers, content, time.perf_counter() - started)
+        except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: what came is no HTTP
+            unreachable = isinstance(error, aiohttp.ClientConnectorError)
+            detail = redact(f"{type(error).__name__}: {error}", endpoint.api_key)
+            raise TransportError("connection", detail, unreachable=unreachable) from None
+        # Before a part is cut out that could hold half of the key. Of a 200's headers only numbers are read.
+        content = redact(content, endpoint.api_key)
+        headers: Mapping[str, str] = answer.headers
+        if answer.status != 200:
+            headers = CIMultiDict((name, redact(value, endpoint.api_key)) for name, value in headers.items())
+        return Answer(answer.status, headers, content, time.perf_counter() - started)
 
     def _proxy(self, url: str) -> str | None:
         """What the environment says (HTTPS_PROXY, NO_PROXY), looked up once; `trust_env` does so for every request, in
@@ -111,3 +123,15 @@ class Transport:
     ) -> None:
         await self._session.close()
         await asyncio.sleep(0)  # lets the connector's transports finish closing before the loop ends
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """As `ClientResponse.read`, but the server does not decide how much memory that takes; zipped answers included."""
+    pieces: list[bytes] = []
+    size = 0
+    async for piece in answer.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > _ANSWER_BYTES:
+            raise TransportError("malformed", f"an answer of more than {_ANSWER_BYTES >> 20} MiB")
+    return b"".join(pieces)

@@ -121,13 +121,14 @@ def parse(key: str, body: bytes, *, latency_s: float, attempts: int, served_by: 
         reasoning = message.get("reasoning") or message.get("reasoning_content")
         response = Response(
             key=key,
-            text=_plain(text, message.get("refusal")),
+            text=_plain(text),
             reasoning=reasoning if isinstance(reasoning, str) else None,
-            finish_reason=choice.get("finish_reason"),
-            usage=Usage(usage.get("prompt_tokens"), usage.get("completion_tokens")),
+            finish_reason=finish if isinstance(finish := choice.get("finish_reason"), str) else None,
+            usage=Usage(_count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))),
             latency_s=round(latency_s, 4),
             attempts=attempts,
             served_by=served_by,
+            refusal=refusal if isinstance(refusal := message.get("refusal"), str) and refusal else None,
         )
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError):
         shown = body[:120].decode("utf-8", "replace")
@@ -135,10 +136,16 @@ def parse(key: str, body: bytes, *, latency_s: float, attempts: int, served_by: 
     return response
 
 
-def _plain(text: Any, refusal: Any) -> str:
-    """Content as text: null (a refusal, or nothing generated) is an empty answer; content parts are joined."""
+def _count(value: Any) -> int | None:
+    """A number of tokens; None for anything else that a server may put there."""
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _plain(text: Any) -> str:
+    """Content as text: null (a refusal, a tool call, or nothing generated) is an empty answer; content parts are
+    joined."""
     if text is None:
-        return refusal if isinstance(refusal, str) else ""
+        return ""
     if isinstance(text, list):
         return "".join(part.get("text", "") for part in text)
     if not isinstance(text, str):

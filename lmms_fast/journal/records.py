@@ -50,15 +50,39 @@ def sample_of(record: Record) -> Sample:
     )
 
 
-def encode_line(sample: Record, outcome: Outcome) -> bytes:
-    """One journal line, newline included."""
+def encode_line(sample: Record, outcome: Outcome, max_tokens: int | None = None) -> bytes:
+    """One journal line, newline included. `max_tokens` marks an answer asked again with more room."""
     kind = "response" if isinstance(outcome, Response) else "failure"
-    return orjson.dumps({"key": outcome.key, "sample": sample, kind: outcome}, option=orjson.OPT_APPEND_NEWLINE)
+    line: dict[str, object] = {"key": outcome.key, "sample": sample, kind: outcome}
+    if max_tokens is not None:
+        line["max_tokens"] = max_tokens
+    return orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)
 
 
-def outcome_of(line: Record) -> Outcome:
-    """The outcome a line holds."""
+def decode_line(raw: bytes) -> tuple[Record, Outcome, int | None]:
+    """The sample as asked, its outcome, and `max_tokens`. Raises ValueError for what `encode_line` did not write."""
+    try:
+        line = orjson.loads(raw)
+        record, outcome = line["sample"], _outcome_of(line)
+        sample = sample_of(record)
+        same = line["key"] == outcome.key == sample.key
+        texts = [sample.task, sample.id, *sample.target, *sample.choices, *sample.groups.values()]
+        max_tokens = line.get("max_tokens")
+        counts = [record["row"], sample.repeat, outcome.attempts, max_tokens or 0]
+        if isinstance(outcome, Response):
+            texts += [outcome.text, *(one or "" for one in (outcome.reasoning, outcome.finish_reason, outcome.refusal))]
+            counts += [outcome.usage.prompt_tokens or 0, outcome.usage.completion_tokens or 0]
+        else:
+            texts += [outcome.kind, outcome.detail]
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a journal line: {type(error).__name__}") from None
+    if not (same and all(isinstance(one, str) for one in texts) and all(isinstance(one, int) for one in counts)):
+        raise ValueError("not a journal line: a field of another kind, or keys that differ")
+    return record, outcome, max_tokens
+
+
+def _outcome_of(line: Record) -> Outcome:
     if "response" in line:
-        fields = dict(line["response"])
+        fields = line["response"]
         return Response(**{**fields, "usage": Usage(**fields["usage"])})
     return Failure(**line["failure"])

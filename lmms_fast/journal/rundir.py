@@ -62,7 +62,9 @@ class RunDir:
         manifest = self.manifest()
         if manifest is None:
             return
-        changes = differences(manifest["identity"], identity)
+        if not isinstance(recorded := manifest.get("identity"), dict):
+            raise UsageError(f"{self.path}: its manifest.json is damaged; give another -o, or --fresh to set it aside.")
+        changes = differences(recorded, identity)
         if changes:
             raise UsageError(
                 f"{self.path} holds another run; {'; '.join(changes)}. Give another -o, or --fresh to set the old one "
@@ -83,13 +85,15 @@ class RunDir:
 
 
 def read_json(path: Path) -> dict[str, Any] | None:
-    """A JSON file's object; None where there is no such file. Raises UsageError if it is not JSON."""
+    """A JSON file's object; None where there is no such file. Raises UsageError if it holds anything else."""
     try:
         content: dict[str, Any] = orjson.loads(path.read_bytes())
     except FileNotFoundError:
         return None
     except (OSError, orjson.JSONDecodeError) as error:
         raise UsageError(f"{path}: cannot be read ({error}).") from None
+    if not isinstance(content, dict):
+        raise UsageError(f"{path}: cannot be read (not a JSON object).")
     return content
 
 

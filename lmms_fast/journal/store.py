@@ -7,12 +7,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
-
-import orjson
+from typing import BinaryIO, Self
 
 from lmms_fast.errors import StorageError
-from lmms_fast.journal.records import Record, encode_line, outcome_of
+from lmms_fast.journal.records import Record, decode_line, encode_line
 from lmms_fast.types import Failure, Outcome
 
 
@@ -26,6 +24,8 @@ class Entry:
     repeat: int
     failure: bool
     final: bool
+    max_tokens: int | None
+    """Set on an answer that was asked again, with so much room, because the first was cut off."""
 
 
 class Journal:
@@ -35,14 +35,15 @@ class Journal:
         self._path = path
         try:
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            self.index, self._end, self.damaged = _scan(path)
+            self.index, self.longer, self._end, self.damaged = _scan(path)
             os.ftruncate(self._fd, self._end)
         except OSError as error:
             raise StorageError(f"{path}: cannot be opened ({error.strerror}).") from None
 
-    def append(self, sample: Record, outcome: Outcome) -> None:
-        """Store an outcome; the newest line of a key counts."""
-        line = encode_line(sample, outcome)
+    def append(self, sample: Record, outcome: Outcome, max_tokens: int | None = None) -> None:
+        """Store an outcome; the newest line of a key counts. With `max_tokens` it stands beside the key's first
+        outcome, which was cut off, and not in its place."""
+        line = encode_line(sample, outcome, max_tokens)
         try:
             self._write(line)
         except OSError as error:
@@ -51,7 +52,8 @@ class Journal:
                 f"{self._path}: cannot be written ({error.strerror}). Everything up to here is safe: make room, then "
                 "give the same command again to continue."
             ) from None
-        self.index[outcome.key] = _entry(self._end, sample, outcome)
+        index = self.index if max_tokens is None else self.longer
+        index[outcome.key] = _entry(self._end, sample, outcome, max_tokens)
         self._end += len(line)
 
     def _write(self, line: bytes) -> None:
@@ -59,23 +61,24 @@ class Journal:
         while view:
             view = view[os.write(self._fd, view) :]
 
-    def finished(self, key: str, *, retry_failed: bool = True) -> bool:
+    def finished(self, key: str, *, retry_final: bool = False) -> bool:
         """Whether a resume leaves this key alone: answered, or failed in a way that trying again cannot mend."""
         entry = self.index.get(key)
-        return entry is not None and (not entry.failure or (entry.final or not retry_failed))
+        return entry is not None and (not entry.failure or (entry.final and not retry_final))
 
-    def read(self, order: Iterable[str]) -> Iterator[tuple[Record, Outcome]]:
-        """Sample records with their outcomes, tasks in the given order, rows and repeats in dataset order."""
-        rank = {task: number for number, task in enumerate(order)}
+    def read(self, order: Iterable[str] | None = None) -> Iterator[tuple[Record, Outcome, Outcome | None]]:
+        """Sample records with their outcomes, and the one with more room where there is one; tasks in the given order
+        (all of them by default), rows and repeats in dataset order."""
+        rank = {task: number for number, task in enumerate(order)} if order is not None else None
         entries = sorted(
-            (entry for entry in self.index.values() if entry.task in rank),
-            key=lambda entry: (rank[entry.task], entry.row, entry.repeat),
+            ((entry, key) for key, entry in self.index.items() if rank is None or entry.task in rank),
+            key=lambda pair: (rank[pair[0].task] if rank else 0, pair[0].row, pair[0].repeat),
         )
         with self._path.open("rb") as file:
-            for entry in entries:
-                file.seek(entry.offset)
-                line = orjson.loads(file.readline())
-                yield line["sample"], outcome_of(line)
+            for entry, key in entries:
+                record, outcome = _line_at(file, entry)
+                longer = self.longer.get(key)
+                yield record, outcome, _line_at(file, longer)[1] if longer else None
 
     def close(self) -> None:
         """Flush to disk and close."""
@@ -91,23 +94,33 @@ class Journal:
         self.close()
 
 
-def _entry(offset: int, sample: Record, outcome: Outcome) -> Entry:
+def _line_at(file: BinaryIO, entry: Entry) -> tuple[Record, Outcome]:
+    file.seek(entry.offset)
+    record, outcome, _ = decode_line(file.readline())
+    return record, outcome
+
+
+def _entry(offset: int, sample: Record, outcome: Outcome, max_tokens: int | None) -> Entry:
     failed = isinstance(outcome, Failure)
-    return Entry(offset, sample["row"], sample["task"], sample["repeat"], failed, failed and outcome.final)  # type: ignore[union-attr]
+    final = isinstance(outcome, Failure) and outcome.final
+    return Entry(offset, sample["row"], sample["task"], sample["repeat"], failed, final, max_tokens)
 
 
-def _scan(path: Path) -> tuple[dict[str, Entry], int, int]:
-    """Index, length of the sound part, and the number of unreadable lines inside it (their samples are asked again)."""
+def _scan(path: Path) -> tuple[dict[str, Entry], dict[str, Entry], int, int]:
+    """Both indexes, length of the sound part, and the number of unreadable lines inside it (their samples are asked
+    again)."""
     index: dict[str, Entry] = {}
+    longer: dict[str, Entry] = {}
     end = damaged = 0
     with path.open("rb") as file:
         for raw in file:
             if not raw.endswith(b"\n"):
                 break  # torn by a kill; cut
             try:
-                line = orjson.loads(raw)
-                index[line["key"]] = _entry(end, line["sample"], outcome_of(line))
-            except (orjson.JSONDecodeError, KeyError, TypeError):
+                record, outcome, max_tokens = decode_line(raw)
+                found = index if max_tokens is None else longer
+                found[outcome.key] = _entry(end, record, outcome, max_tokens)
+            except ValueError:
                 damaged += 1
             end += len(raw)
-    return index, end, damaged
+    return index, longer, end, damaged

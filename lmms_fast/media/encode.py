@@ -14,6 +14,8 @@ from blake3 import blake3
 from lmms_fast.media.header import read_header
 
 MAX_PIXELS = 178_956_970  # as vLLM and Pillow: a larger picture is refused rather than decoded
+# Pillow opens some more, among them PostScript, which it hands to an interpreter; a dataset is not trusted with that.
+_DECODED = ("BMP", "DIB", "TIFF", "PPM", "JPEG2000", "AVIF", "TGA", "PNG", "JPEG", "MPO", "GIF", "WEBP")
 
 
 class BadMedia(Exception):
@@ -44,13 +46,16 @@ def _check_size(width: int, height: int) -> None:
 def _as_png(data: bytes) -> bytes:
     from PIL import Image  # noqa: PLC0415  (imported where a picture needs it: most never do)
 
+    Image.init()
     Image.MAX_IMAGE_PIXELS = None  # our own check stands below: Pillow's warns first and refuses at twice the number
     out = io.BytesIO()
     try:
-        with Image.open(io.BytesIO(data)) as picture:
+        with Image.open(io.BytesIO(data), formats=[name for name in _DECODED if name in Image.OPEN]) as picture:
             _check_size(*picture.size)
             mode = "RGBA" if "A" in picture.getbands() or "transparency" in picture.info else "RGB"
             picture.convert(mode).save(out, "PNG", compress_level=1)
-    except (OSError, ValueError, SyntaxError) as error:
+    except BadMedia:
+        raise
+    except Exception as error:  # a decoder met with arbitrary bytes raises whatever it stumbles over
         raise BadMedia(f"not a readable picture ({len(data)} bytes): {type(error).__name__}") from None
     return out.getvalue()

@@ -29,7 +29,7 @@ def read_header(data: bytes) -> Header | None:
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return _sized("image/png", data[16:20], data[20:24], "big") if data[12:16] == b"IHDR" else None
     if data.startswith((b"GIF87a", b"GIF89a")):
-        return _sized("image/gif", data[6:8], data[8:10], "little")
+        return _gif(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data)
     return None
@@ -58,6 +58,23 @@ def _jpeg(data: bytes) -> Header | None:
         else:
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
     return None
+
+
+def _gif(data: bytes) -> Header | None:
+    """The screen, or the first frame where that is larger: decoders grow the screen to it. GIF89a, 18 to 20."""
+    screen = _sized("image/gif", data[6:8], data[8:10], "little")
+    if screen is None or len(data) < 13:
+        return None
+    at = 13 + (6 << (data[10] & 7) if data[10] & 0x80 else 0)  # behind the colour table
+    while data[at : at + 1] == b"!":  # extensions: a label, then pieces with their lengths, the last one empty
+        at += 2
+        while at < len(data) and data[at]:
+            at += 1 + data[at]
+        at += 1
+    if data[at : at + 1] != b"," or len(data) < at + 9:
+        return None
+    left, top, width, height = (int.from_bytes(data[start : start + 2], "little") for start in range(at + 1, at + 9, 2))
+    return Header("image/gif", max(screen.width, left + width), max(screen.height, top + height))
 
 
 def _webp(data: bytes) -> Header | None:

@@ -158,4 +158,16 @@ def group_mean(metric: str, headlines: Sequence[Aggregate], weight: Literal["equ
         n=sum(headline.n for headline in headlines),
         n_no_answer=sum(headline.n_no_answer for headline in headlines),
         n_failed=sum(headline.n_failed for headline in headlines),
+        low=_bound(sizes, [headline.low for headline in headlines], headlines),
+        high=_bound(sizes, [headline.high for headline in headlines], headlines),
     )
+
+
+def _bound(sizes: Sequence[int], bounds: Sequence[float | None], headlines: Sequence[Aggregate]) -> float | None:
+    """None where no task has bounds; a task that was measured whole is its own bound."""
+    if all(bound is None for bound in bounds):
+        return None
+    values = [one.value if bound is None else bound for bound, one in zip(bounds, headlines, strict=True)]
+    if None in values or not sum(sizes):
+        return None
+    return math.fsum(size * (value or 0.0) for size, value in zip(sizes, values, strict=True)) / sum(sizes)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Generic, TypeVar
@@ -30,19 +31,32 @@ class Channel(Generic[T]):
         self._asleep = False
         self._room = threading.Condition()
         self._items_left, self._bytes_left = max_items, max_bytes
-        self._max_bytes = max_bytes
+        self._max_items, self._max_bytes = max_items, max_bytes
         self._closed = False
+        self.byte_bound_s = 0.0
+        """Time that `put` waited for bytes while there was room for another item."""
 
     def put(self, item: T, size: int) -> None:
         """Hand over an item of `size` bytes. One larger than the whole budget passes alone. Raises Closed."""
         size = min(size, self._max_bytes)
         with self._room:
+            self._room.wait_for(lambda: self._closed or self._items_left > 0)
+            waiting_since = time.monotonic()
             self._room.wait_for(lambda: self._closed or (self._items_left > 0 and self._bytes_left >= size))
+            self.byte_bound_s += time.monotonic() - waiting_since
             if self._closed:
                 raise Closed
             self._items_left -= 1
             self._bytes_left -= size
         self._hand_over((item, size))
+
+    def resize(self, max_items: int, max_bytes: int) -> None:
+        """Another budget from now on; what is out of a smaller one comes back as items are finished."""
+        with self._room:
+            self._items_left += max_items - self._max_items
+            self._bytes_left += max_bytes - self._max_bytes
+            self._max_items, self._max_bytes = max_items, max_bytes
+            self._room.notify()
 
     def finish(self) -> None:
         """No more items will come."""
@@ -58,10 +72,13 @@ class Channel(Generic[T]):
             self._room.notify()
 
     def close(self) -> None:
-        """The reader stops; a waiting `put` raises Closed."""
+        """The reader stops, and a waiting `put` raises Closed. On the event loop's thread."""
         with self._room:
             self._closed = True
             self._room.notify_all()
+        self._ready.clear()
+        self._ready.append(None)
+        self._news.set()
 
     async def __aiter__(self) -> AsyncIterator[tuple[T, int]]:
         while True:

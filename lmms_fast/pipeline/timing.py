@@ -8,10 +8,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from lmms_fast.events import Event, FeedDone, LoadRead, Ready, RequestRetried, RequestStarted, SampleDone
+from lmms_fast.events import (
+    Event,
+    FeedDone,
+    LimitChanged,
+    LoadRead,
+    Ready,
+    RequestRetried,
+    RequestStarted,
+    SampleDone,
+)
 from lmms_fast.types import Load
 
-Binding = Literal["server", "server's front end", "server's engine", "client", "back-off"]
+Binding = Literal["server", "server's front end", "server's engine", "rate limit", "byte budget", "client", "back-off"]
 _FULL = 0.9  # of the limit, on average; a slot is empty for a moment between two requests
 
 
@@ -62,8 +71,9 @@ class Timing:
     """While sending; the limit is the most it can be."""
     binding: Binding | None
     """What kept the sending phase from being shorter. server: the slots were full; where it tells its load, also which
-    part of it, the front end that prepares media or the engine. client: the slots were not full, since requests were
-    not made fast enough. back-off: they were not, since requests waited to be tried again. None: nothing was sent."""
+    part of it, the front end that prepares media or the engine. Otherwise they were not full, since: rate limit: the
+    server allows only so many a second; back-off: requests waited to be tried again; byte budget: bodies were too large
+    for more of them at once; client: requests were not made fast enough. None: nothing was sent."""
     latency_s: tuple[float, float, float] | None
     """Median, 90th and 99th percentile of the answers' latency."""
     server: ServerUse | None
@@ -87,8 +97,12 @@ class Timing:
 class Meter:
     """A listener. One per session; `clock` gives seconds."""
 
-    def __init__(self, limit: int, clock: Callable[[], float] = time.monotonic) -> None:
-        self._limit, self._clock = limit, clock
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._limit = 0
+        self._limits: dict[str, int] = {}
+        self._paced = False
+        self._byte_bound_s = 0.0
         self._begun = self._now = clock()
         self._ready: float | None = None
         self._first: float | None = None
@@ -97,7 +111,7 @@ class Meter:
         self._fed: int | None = None
         self._asked = 0
         self._out = self._backing_off = 0
-        self._area = self._area_backing_off = 0.0
+        self._area = self._area_possible = self._area_backing_off = 0.0
         self._latencies = array("d")
         self._requests = self._samples = self._tokens = 0
         self._use = _Use()
@@ -108,7 +122,12 @@ class Meter:
             case Ready():
                 self._ready = self._clock()
             case FeedDone():
-                self._fed = event.requests
+                self._fed, self._byte_bound_s = event.requests, event.byte_bound_s
+            case LimitChanged():
+                self._move(0, 0)
+                self._limits[event.endpoint] = event.limit
+                self._limit = sum(self._limits.values())
+                self._paced = self._paced or event.paced
             case RequestStarted():
                 self._asked += event.attempt == 1
                 self._requests += 1
@@ -130,11 +149,14 @@ class Meter:
     def _move(self, out: int, backing_off: int) -> None:
         now = self._clock()
         if self._first is None:
+            if not out:
+                return
             self._first = self._now = now
         if self._tail is None:
             span = now - self._now
             self._area += span * self._out
-            self._area_backing_off += span * min(self._backing_off, self._limit - self._out)
+            self._area_possible += span * self._limit
+            self._area_backing_off += span * max(0, min(self._backing_off, self._limit - self._out))
         self._now = self._last = now
         self._out += out
         self._backing_off += backing_off
@@ -161,12 +183,16 @@ class Meter:
         )  # fmt: skip
 
     def _binding(self, sending: float, server: ServerUse | None) -> Binding:
-        possible = sending * self._limit
-        if self._area < _FULL * possible:
-            return "back-off" if self._area_backing_off > (possible - self._area) / 2 else "client"
+        short = self._area_possible - self._area
+        if short > (1 - _FULL) * self._area_possible:
+            if self._paced:
+                return "rate limit"
+            if self._area_backing_off > short / 2:
+                return "back-off"
+            return "byte budget" if self._byte_bound_s > sending / 2 else "client"
         if server is None:
             return "server"
-        return "server's front end" if 2 * server.front_end_mean > self._limit else "server's engine"
+        return "server's front end" if 2 * server.front_end_mean * sending > self._area else "server's engine"
 
 
 class _Use:

@@ -18,7 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from lmms_fast.events import (
+    EndpointState,
     Event,
+    LimitChanged,
     LoadRead,
     Notice,
     RequestRetried,
@@ -28,7 +30,7 @@ from lmms_fast.events import (
     TaskSized,
     Timed,
 )
-from lmms_fast.report.result import RunResult
+from lmms_fast.report.result import RunResult, TaskResult
 from lmms_fast.types import Aggregate, Load
 
 _PLAIN_EVERY_S = 10.0
@@ -56,6 +58,7 @@ class Tally:
         self.server: ServerPhase | None = None
         self.notices: list[str] = []
         self.loads: dict[str, Load] = {}
+        self.limits: dict[str, int] = {}
         self.trouble: str | None = None
         self.in_flight: set[str] = set()
         self.finished = self.tokens = self.failed = 0
@@ -77,6 +80,8 @@ class Tally:
                 self.trouble = f"{event.key}: {event.detail}; again in {event.wait_s:.1f} s"
             case SampleDone():
                 self._sample(event)
+            case LimitChanged():
+                self.limits[event.endpoint] = event.limit
             case LoadRead():
                 self.loads[event.endpoint] = event.load
             case Notice():
@@ -136,8 +141,13 @@ class LiveView:
             self._console.print(Text(event.text), soft_wrap=True)
         elif isinstance(event, Timed):
             self._console.print(Text(event.sentence), soft_wrap=True)
+        elif isinstance(event, EndpointState):
+            state = "back" if event.up else "out"
+            self._console.print(Text(f"{event.endpoint} is {state}: {event.why}"), soft_wrap=True)
         elif self._verbose and isinstance(event, RequestRetried):
             self._console.print(Text(f"retry {self.tally.trouble}"))
+        elif self._verbose and isinstance(event, LimitChanged):
+            self._console.print(Text(f"{event.endpoint}: {event.limit} in flight ({event.why})"))
         elif not self._moving:
             self._plain(event)
 
@@ -180,7 +190,8 @@ class LiveView:
             eta = tally.eta_s()
             left = f", {eta:.0f} s left" if eta is not None else ""
             out = len(tally.in_flight)
-            rows.append(Text(f"{out} in flight, {requests:.1f} requests/s, {tokens:.0f} tokens/s{left}"))
+            most = sum(tally.limits.values())
+            rows.append(Text(f"{out} of {most} in flight, {requests:.1f} requests/s, {tokens:.0f} tokens/s{left}"))
             if tally.loads:
                 rows.append(Text(_load_line(tally.loads.values()), style="dim"))
         if tally.trouble:
@@ -218,24 +229,50 @@ class JsonLines:
 
 
 def score_table(result: RunResult) -> Table:
-    """Scores with their standard errors, and what became of every sample."""
+    """Scores with their standard errors, what became of every sample, and bounds where some were not measured."""
+    columns = ["task", "metric", "score", "± s.e.", "n", "right", "part", "wrong", "no answer", "not measured",
+               "cut off"]  # fmt: skip
+    optional = {"part": any("graded" in task.outcomes for task in result.tasks.values())}
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("task", "metric", "score", "± s.e.", "n", "no answer", "cut off", "not measured"):
+    shown = [name for name in columns if optional.get(name, True)]
+    bounded = any(one.low is not None for task in result.tasks.values() for one in task.aggregates)
+    for name in [*shown, *(["if those were wrong – right"] if bounded else [])]:
         table.add_column(name, justify="left" if name in ("task", "metric") else "right")
+
+    def add(name: str, one: Aggregate, task: TaskResult | None, style: str = "") -> None:
+        cells = _cells(name, one, task)
+        row = [cells[column] for column in shown]
+        table.add_row(*row, *([_bounds(one)] if bounded else []), style=style)
+
     for name, task in result.tasks.items():
         for number, one in enumerate(row for row in task.aggregates if row.group is None):
-            table.add_row(*_row(name if number == 0 else "", one, str(task.truncated)))
+            add(name if number == 0 else "", one, task if number == 0 else None)
+        if task.longer:
+            for one in (row for row in task.longer.aggregates if row.group is None):
+                add(f"  {task.longer.asked} cut off, asked again", one, None)
     for name, one in result.groups.items():
-        table.add_row(*_row(name, one, ""), style="bold")
+        add(name, one, None, "bold")
     return table
 
 
-def _row(name: str, one: Aggregate, truncated: str) -> tuple[str, ...]:
+def _cells(name: str, one: Aggregate, task: TaskResult | None) -> dict[str, str]:
     value = "–" if one.value is None else f"{one.value:.4f}"
     error = "" if one.stderr is None else f"{one.stderr:.4f}"
-    return name, one.metric, value, error, str(one.n), str(one.n_no_answer), truncated, str(one.n_failed)
+    outcomes = {} if task is None else task.outcomes
+    counts = {column: "" if task is None else str(outcomes.get(key, 0))
+              for column, key in (("right", "correct"), ("part", "graded"), ("wrong", "wrong"))}  # fmt: skip
+    return {
+        "task": name, "metric": one.metric, "score": value, "± s.e.": error, "n": str(one.n), **counts,
+        "no answer": str(one.n_no_answer), "not measured": str(one.n_failed),
+        "cut off": "" if task is None else str(task.truncated),
+    }  # fmt: skip
+
+
+def _bounds(one: Aggregate) -> str:
+    return "" if one.low is None or one.high is None else f"{one.low:.4f} – {one.high:.4f}"
 
 
 def failure_lines(result: RunResult) -> list[str]:
-    """One sentence per kind of failure, with an example."""
-    return [f"not measured, {kind}: {count} (e.g. {result.examples[kind]})" for kind, count in result.failures.items()]
+    """One sentence per kind of failure, with an example, and one for what was not asked."""
+    lines = [f"not measured, {kind}: {count} (e.g. {result.examples[kind]})" for kind, count in result.failures.items()]
+    return [*lines, f"not asked: {result.not_asked}"] if result.not_asked else lines

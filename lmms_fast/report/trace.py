@@ -16,7 +16,17 @@ from typing import Any, Self
 import orjson
 
 from lmms_fast.errors import StorageError
-from lmms_fast.events import Event, FeedDone, LoadRead, Ready, RequestRetried, RequestStarted, SampleDone, ServerPhase
+from lmms_fast.events import (
+    Event,
+    FeedDone,
+    LimitChanged,
+    LoadRead,
+    Ready,
+    RequestRetried,
+    RequestStarted,
+    SampleDone,
+    ServerPhase,
+)
 
 
 class Trace:
@@ -47,6 +57,8 @@ class Trace:
             case ServerPhase() if event.phase != self._phase:
                 self._phase = event.phase
                 self._mark(f"server {event.phase}")
+            case LimitChanged():
+                self._write(ph="C", name=f"limit of {event.endpoint}", ts=self._now(), args={"requests": event.limit})
             case LoadRead():
                 self._write(ph="C", name=f"load of {event.endpoint}", ts=self._now(),
                             args={"running": event.load.running, "waiting": event.load.waiting})  # fmt: skip

@@ -87,7 +87,7 @@ class Server:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), 0.5)
         self._was_ready = True
-        if dtype := _DTYPE.search(self._log()):
+        if dtype := _DTYPE.search(self.log()):
             self.facts["dtype"] = dtype[1]
         self._tell("reused" if self.facts.get("reused") else "ready")
 
@@ -134,21 +134,22 @@ class Server:
         return True
 
     def _death(self, what: str) -> ServerError:
-        log = self._log()
+        log = self.log()
         return ServerError(
             f"vLLM {what} (exit code {self._process.returncode}).{explain(log)} Its log: {self.log_path}; it ends:\n"
             f"{tail(log)}"
         )
 
     def _tell(self, phase: str) -> None:
-        last = tail(self._log(), 1)
+        last = tail(self.log(), 1)
         self._notify(ServerPhase(phase, last, time.monotonic() - self._started))
 
     def _phase(self) -> str:
-        log = self._log()
+        log = self.log()
         return next((phase for mark, phase in _PHASES if mark in log), "starting")
 
-    def _log(self) -> str:
+    def log(self) -> str:
+        """The end of its log."""
         with self.log_path.open("rb") as file:
             file.seek(max(0, self._log_size() - 65536))
             return file.read().decode("utf-8", "replace")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -14,6 +15,7 @@ from lmms_fast.errors import TaskError
 
 # The C loader where PyYAML was built with it: a tenth of the time, and a list of all tasks reads every file.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_VALUES_MAX, _DEPTH_MAX = 100_000, 50
 
 
 class _Strict(BaseModel):
@@ -59,6 +61,24 @@ class Interleave(_Strict):
     """Regular expression with one group, for example ``<image (\\d+)>``."""
     column: str
     """Column of the picture, ``{}`` standing for the group: ``image_{}``."""
+
+    @field_validator("pattern")
+    @classmethod
+    def _with_a_group(cls, value: str) -> str:
+        try:
+            groups = re.compile(value).groups
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        if groups != 1:
+            raise ValueError(f"the regular expression needs one group, and has {groups}")
+        return value
+
+    @field_validator("column")
+    @classmethod
+    def _with_a_place(cls, value: str) -> str:
+        if value.count("{}") != 1 or value.count("{") != 1 or value.count("}") != 1:
+            raise ValueError("write the column's name with {} where the group stands, such as image_{}")
+        return value
 
 
 class TextPart(_Strict):
@@ -157,7 +177,7 @@ class Task(_Strict):
     @field_validator("hooks")
     @classmethod
     def _beside_the_yaml(cls, value: str | None) -> str | None:
-        if value is not None and Path(value).name != value:
+        if value is not None and (Path(value).name != value or value in ("", "..") or "\0" in value):
             raise ValueError("give the name of a file in the YAML's own folder; only that folder was named by the user")
         return value
 
@@ -182,6 +202,13 @@ class Group(_Strict):
     tasks: tuple[str, ...] = Field(min_length=1)
     weight: Literal["equal", "size", "none"] = "equal"
     file: Path = Field(exclude=True)
+
+    @field_validator("tasks")
+    @classmethod
+    def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any(name.endswith((".yaml", ".yml")) for name in value):
+            raise ValueError("give names of tasks, no files; hooks run only from folders that the user named")
+        return value
 
 
 def load_file(path: Path) -> Task | Group:
@@ -212,9 +239,45 @@ def _read(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise TaskError(f"{path}:{where}: not valid YAML: {getattr(error, 'problem', error)}.") from None
+    except (ValueError, LookupError, AttributeError, OverflowError, RecursionError) as error:
+        # PyYAML takes a date that is none, or `!!bool x`, for what it says it is.
+        raise TaskError(f"{path}: a value is not what YAML takes it for ({type(error).__name__}: {error}).") from None
     if not isinstance(content, dict):
         raise TaskError(f"{path}: a task file is a mapping with keys such as task, dataset, prompt.")
+    _check_values(path, content)
     return content
+
+
+def _check_values(path: Path, content: dict[Any, Any]) -> None:
+    """Refuse what cannot be written into a run's files, and what aliases (``*x``) have made endless."""
+    left: list[tuple[Any, int]] = [(content, 0)]
+    seen = 0
+    while left:
+        item, depth = left.pop()
+        seen += 1
+        if seen > _VALUES_MAX or depth > _DEPTH_MAX:
+            raise TaskError(
+                f"{path}: more than {_VALUES_MAX:,} values, or {_DEPTH_MAX} inside each other; aliases count as what "
+                "they stand for."
+            )
+        match item:
+            case dict() as value:
+                if odd := [key for key in value if not isinstance(key, str)]:
+                    raise TaskError(f"{path}: the key {odd[0]!r} is read as {type(odd[0]).__name__}; put it in quotes.")
+                left += [(one, depth + 1) for one in (*value, *value.values())]
+            case list() as value:
+                left += [(one, depth + 1) for one in value]
+            case str() as value:
+                try:
+                    value.encode()
+                except UnicodeEncodeError:
+                    raise TaskError(f"{path}: {value!r} holds half of a character.") from None
+            case None | bool() | float():
+                pass
+            case int() as value if abs(value) < 2**63:
+                pass
+            case value:
+                raise TaskError(f"{path}: {value!r} is read as {type(value).__name__}; put it in quotes.")
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -238,7 +301,7 @@ def _sentence(path: Path, error: ValidationError) -> str:
 
 def _line_of(path: Path, location: list[str]) -> str:
     """``:LINE`` of the key, followed as deep as the file itself has it."""
-    node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+    node = yaml.compose(path.read_bytes(), Loader=_LOADER)
     line: int | None = None
     for part in location:
         if isinstance(node, yaml.MappingNode):

@@ -3,6 +3,7 @@
 import base64
 import io
 import random
+from datetime import UTC, datetime
 
 import orjson
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lmms_fast.endpoints.classify import backoff_s, classify, message
+from lmms_fast.endpoints.classify import backoff_s, classify, message, retry_after_s, used_up_s
 from lmms_fast.endpoints.presets import PRESETS, find_key, resolve
 from lmms_fast.endpoints.wire import build, head, parse
 from lmms_fast.errors import UsageError
@@ -115,6 +116,15 @@ def test_null_content_is_an_empty_answer() -> None:
         (429, '[{"error": {"message": "quota"}}]', "rate_limit"),
         (500, "EngineCore encountered an issue", "server"),
         (503, '{"error": {"message": "busy"}}', "server"),
+        (529, '{"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}}', "server"),
+        (408, "", "timeout"),
+        (413, "", "too_long"),
+        (400, '{"error": {"message": "prompt is too long: 210000 tokens > 200000 maximum"}}', "too_long"),
+        (400, '{"error": {"code": "content_filter", "message": "The response was filtered"}}', "filtered"),
+        (403, '{"error": {"message": "Your chosen model requires moderation and your input was flagged"}}', "filtered"),
+        (429, '{"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}', "quota"),
+        (402, '{"error": {"message": "Insufficient credits"}}', "quota"),
+        (301, "", "not_found"),
     ],
 )
 def test_kinds(status: int, body: str, kind: str) -> None:
@@ -132,11 +142,36 @@ def test_error_sentences() -> None:
 
 
 def test_backoff_is_bounded() -> None:
-    """Full jitter below 30 s; what the server asks for is kept, up to two minutes."""
+    """Full jitter below 30 s."""
     rng = random.Random(1)
-    assert all(0 <= backoff_s(attempt, None, rng) <= 30 for attempt in range(1, 20))
-    assert 7 <= backoff_s(1, 7.0, rng) <= 7.5
-    assert backoff_s(1, 9999.0, rng) <= 121
+    assert all(0 <= backoff_s(attempt, rng) <= 30 for attempt in range(1, 20))
+    assert max(backoff_s(3, rng) for _ in range(200)) <= 4
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("7", 7.0), ("0.5", 0.5), ("-3", 0.0), ("Wed, 25 Nov 2026 12:00:30 GMT", 30.0), ("soon", None), ("", None)],
+)
+def test_retry_after(text: str, seconds: float | None) -> None:
+    """Seconds or an HTTP date."""
+    noon = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
+    assert retry_after_s({"Retry-After": text}, lambda: noon) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "1s"}, None),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "6m0s"}, 360.0),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "20ms"}, 0.02),
+        ({"x-ratelimit-remaining-requests": "0"}, 0.0),
+    ],
+)
+def test_used_up_limits(headers: dict[str, str], seconds: float | None) -> None:
+    """Only what is at zero counts."""
+    assert used_up_s(headers) == seconds
+
 
 
 @pytest.mark.parametrize(

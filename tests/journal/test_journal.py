@@ -52,7 +52,7 @@ def test_newest_line_of_a_key_counts(tmp_path: Path) -> None:
         assert not journal.finished(key)
         _append(journal, 1)
         assert journal.finished(key)
-        assert [outcome for _, outcome in journal.read(["t"])] == [_response(1)]
+        assert [outcome for _, outcome, _ in journal.read(["t"])] == [_response(1)]
 
 
 def test_final_failures_are_not_tried_again(tmp_path: Path) -> None:

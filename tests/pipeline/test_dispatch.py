@@ -8,7 +8,8 @@ from typing import Any
 from aiohttp import web
 from PIL import Image
 
-from lmms_fast.endpoints.pool import Pool
+from lmms_fast.endpoints.limit import Fixed
+from lmms_fast.endpoints.pool import Member, Pool
 from lmms_fast.endpoints.presets import Endpoint, Profile
 from lmms_fast.endpoints.transport import Transport
 from lmms_fast.endpoints.wire import Body, build
@@ -48,8 +49,8 @@ def _body(shade: int, text: str) -> Body:
 async def _ask_all(stand_in: StandIn, bodies: list[Body], *, keeps_media: bool = True) -> None:
     endpoint = Endpoint("e", Profile("e", f"{stand_in.url}/v1", ()), "stand-in", keeps_media=keeps_media)
     async with Transport(5) as transport:
-        dispatcher = Dispatcher(Pool([endpoint]), transport, concurrency=2, rpm=None, max_attempts=1,
-                                notify=lambda _: None)  # fmt: skip
+        pool = Pool([Member(endpoint, Fixed(2))])
+        dispatcher = Dispatcher(pool, transport, max_attempts=1, notify=lambda _: None)
         for number, body in enumerate(bodies):
             assert isinstance(await dispatcher.ask(str(number), body), Response)
 

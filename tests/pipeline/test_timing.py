@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lmms_fast.events import FeedDone, LoadRead, Ready, RequestRetried, RequestStarted, SampleDone
+from lmms_fast.events import FeedDone, LimitChanged, LoadRead, Ready, RequestRetried, RequestStarted, SampleDone
 from lmms_fast.pipeline.timing import Meter
 from lmms_fast.types import Load
 
@@ -19,6 +19,12 @@ class Clock:
         return self.now
 
 
+def _meter(limit: int, clock: Clock) -> Meter:
+    meter = Meter(clock)
+    meter(LimitChanged("a", limit, "start", paced=False))
+    return meter
+
+
 def _done(key: str, latency_s: float = 1.0) -> SampleDone:
     return SampleDone("t", key, 1.0, None, 3, 1, latency_s)
 
@@ -26,7 +32,7 @@ def _done(key: str, latency_s: float = 1.0) -> SampleDone:
 def test_phases_add_up_to_the_wall_time() -> None:
     """Start-up, wait, sending until nothing is left for a free slot, tail."""
     clock = Clock()
-    meter = Meter(2, clock)
+    meter = _meter(2, clock)
     clock.now += 30
     meter(Ready())
     clock.now += 0.5
@@ -35,7 +41,7 @@ def test_phases_add_up_to_the_wall_time() -> None:
     clock.now += 4
     meter(_done("a", 4.0))
     meter(RequestStarted("c", 1))
-    meter(FeedDone(3))
+    meter(FeedDone(3, 0.0))
     clock.now += 1
     meter(_done("b", 5.0))
     clock.now += 2
@@ -54,23 +60,23 @@ def test_phases_add_up_to_the_wall_time() -> None:
 def test_a_feed_that_cannot_keep_up_is_named() -> None:
     """One request out of four allowed, most of the time."""
     clock = Clock()
-    meter = Meter(4, clock)
+    meter = _meter(4, clock)
     meter(Ready())
     for number in range(5):
         meter(RequestStarted(str(number), 1))
         clock.now += 1
         meter(_done(str(number)))
-    meter(FeedDone(5))
+    meter(FeedDone(5, 0.0))
     assert meter.timing(0.0).binding == "client"
 
 
 def test_requests_that_wait_for_a_slot_are_no_tail() -> None:
     """All is fed, but one still waits: a slot that is empty for a moment between two requests does not count."""
     clock = Clock()
-    meter = Meter(1, clock)
+    meter = _meter(1, clock)
     meter(Ready())
     meter(RequestStarted("a", 1))
-    meter(FeedDone(2))
+    meter(FeedDone(2, 0.0))
     clock.now += 3
     meter(_done("a"))
     meter(RequestStarted("b", 1))
@@ -83,7 +89,7 @@ def test_requests_that_wait_for_a_slot_are_no_tail() -> None:
 def test_waiting_to_try_again_is_named() -> None:
     """Slots are free because the server refuses."""
     clock = Clock()
-    meter = Meter(1, clock)
+    meter = _meter(1, clock)
     meter(Ready())
     meter(RequestStarted("a", 1))
     clock.now += 1
@@ -99,7 +105,7 @@ def test_waiting_to_try_again_is_named() -> None:
 
 def test_nothing_sent() -> None:
     """Samples that could not be sent at all give no rate and no percentile."""
-    meter = Meter(4, Clock())
+    meter = _meter(4, Clock())
     meter(Ready())
     meter(SampleDone("t", "a", None, "media", 0, 0, None))
     timing = meter.timing(0.0)
@@ -117,14 +123,14 @@ def _load(running: float, waiting: float, **counters: float) -> Load:
 def test_the_part_of_the_server_that_binds_is_named(running: float, waiting: float, binding: str) -> None:
     """Requests that the engine does not know of yet are in the front end."""
     clock = Clock()
-    meter = Meter(4, clock)
+    meter = _meter(4, clock)
     meter(Ready())
     meter(LoadRead("a", _load(0, 0, media_queries=10, media_hits=10, front_end_cpu_s=5)))
     for number in range(4):
         meter(RequestStarted(str(number), 1))
     clock.now += 10
     meter(LoadRead("a", _load(running, waiting, media_queries=14, media_hits=11, front_end_cpu_s=14)))
-    meter(FeedDone(4))
+    meter(FeedDone(4, 0.0))
     for number in range(4):
         meter(_done(str(number)))
     meter(LoadRead("a", _load(0, 0, media_queries=14, media_hits=11, front_end_cpu_s=14)))
@@ -140,7 +146,7 @@ def test_the_part_of_the_server_that_binds_is_named(running: float, waiting: flo
 def test_a_restarted_servers_counters_start_from_zero() -> None:
     """What it counted since then is what it counted."""
     clock = Clock()
-    meter = Meter(1, clock)
+    meter = _meter(1, clock)
     meter(LoadRead("a", _load(0, 0, preemptions=50)))
     meter(RequestStarted("x", 1))
     meter(LoadRead("a", _load(1, 0, preemptions=3)))

@@ -19,7 +19,7 @@ def test_requests_on_lanes(tmp_path: Path) -> None:
         now = 1.0
         trace(RequestRetried("a", "server", "HTTP 500", 0.1))
         trace(RequestStarted("c", 1))
-        trace(FeedDone(3))
+        trace(FeedDone(3, 0.0))
         now = 3.0
         for key in ("b", "c"):
             trace(SampleDone("t", key, 1.0, None, 1, 1, 2.0))
