@@ -1,4 +1,4 @@
-.PHONY: smoke test lint install
+.PHONY: smoke test lint audit install
 
-smoke test lint install:
+smoke test lint audit install:
 	python3 -m lmms_fast.bootstrap $@

@@ -4,8 +4,8 @@ A model of LLaVA-1.5-7B's size, made from the bundled one without weights (vLLM 
 many requests as the benchmarks have samples, with pictures, prompts and answers as large as theirs. No hub, no network.
 What it answers means nothing. It has 8 key and value heads, LLaVA 32: that matters little to answers of a few tokens.
 
-Each time is of a whole process of ``lmms-fast eval`` on a server that is ready and warm; the server's start stands
-apart. ``--layers 1 --share 0.01`` tries the script on a small machine, also without a GPU.
+Each time is of a whole process of ``lmms-fast eval`` on a server that is ready and warm. ``--layers 1 --share 0.01``
+tries the script on a small machine, also without a GPU.
 """
 
 from __future__ import annotations
@@ -82,9 +82,8 @@ def write_model(folder: Path, layers: int) -> int:
     edge = {"longest_edge": VISION["image_size"]}
     _change(folder / "preprocessor_config.json", {"size": edge, "max_image_size": edge})
     _change(folder / "processor_config.json", {"image_seq_len": IMAGE_TOKENS})
-    wide, seen = TEXT["hidden_size"], VISION["hidden_size"]
-    heads = TEXT["num_attention_heads"] + TEXT["num_key_value_heads"]
-    text_layer = 2 * wide * heads * TEXT["head_dim"] + 3 * wide * TEXT["intermediate_size"]
+    wide, seen, heads = TEXT["hidden_size"], VISION["hidden_size"], TEXT["num_attention_heads"]
+    text_layer = wide * (2 * (heads + TEXT["num_key_value_heads"]) * TEXT["head_dim"] + 3 * TEXT["intermediate_size"])
     vision_layer = 4 * seen * seen + 2 * seen * VISION["intermediate_size"]
     ends = TEXT["vocab_size"] * wide + seen * (wide + IMAGE_TOKENS + 3 * VISION["patch_size"] ** 2)
     return layers * text_layer + VISION["num_hidden_layers"] * vision_layer + ends
@@ -129,7 +128,7 @@ def evaluate(task: Path, model: Path, options: argparse.Namespace, tokens: int) 
     used = run([sys.executable, "-m", "lmms_fast.cli.app", "eval", "--endpoint", "local", "--model", str(model),
                 "--tp", str(options.tp), "--dp", str(options.dp), "--keep-server", "--tasks", str(task),
                 "-o", str(out), "--", *SERVER_ARGS])  # fmt: skip
-    session = json.loads((out / "manifest.json").read_text(encoding="utf-8"))["sessions"][-1]
+    session = json.loads((out / "manifest.json").read_text())["sessions"][-1]
     timing = session["timing"]
     if not session["server"].get("reused"):
         raise SystemExit(f"{task.stem} was asked on a server of its own")
@@ -145,8 +144,8 @@ def devices(used: int) -> str:
     if installed()[0] == "cpu":
         return "no GPU"
     asked = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
-    names = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
-    return f"{used} × {' or '.join(sorted(set(names)))}"
+    names = set(subprocess.check_output(asked, text=True).splitlines())
+    return f"{used} × {' or '.join(sorted(names))}"
 
 
 def row(name: str, count: int, seconds: float, compare: bool) -> str:
@@ -186,7 +185,7 @@ async def main() -> None:
             found = {name: evaluate(tasks[name], base / "model", options, counts[name] * one.answer_tokens)
                      for name, one in asked.items()}  # fmt: skip
     compare = options.share == 1 and options.layers == LAYERS
-    part = "" if compare else f"For trying only: {options.share:.1%} of the samples, {options.layers} layers. "
+    part = "" if compare else f"A trial: {options.share:.1%} of the samples, {options.layers} of {LAYERS} layers. "
     publish("gpu", [
         "| the work of | samples | time | samples/s | published, 4 × A100 | times as fast |", f"|{'---|' * 6}",
         *(row(name, counts[name], found[name], compare) for name in options.only), "",

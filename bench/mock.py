@@ -1,9 +1,11 @@
 """An OpenAI-compatible server that costs as little as a Python one can, so that the client is what is measured.
 
-``python -m bench.mock [--port 0] [--latency 0 | 0.2 | lognormal:0.2:1] [--per-token 0] [--slots N]`` prints its port
-and serves until it is ended. Bodies are read into one scratch buffer and thrown away; the answer is always "A". With
-``--per-token`` a request takes so many seconds more for each of its ``max_tokens``; with ``--slots`` at most N requests
-are worked on at once and the others wait, as in a batch that is full.
+``python -m bench.mock [--port 0] [--latency 0 | 0.2 | lognormal:0.2:1] [--per-token 0] [--slots N] [--rate N]
+[--congested N]`` prints its port and serves until it is ended. Bodies are read into one scratch buffer and thrown away;
+the answer is always "A". With ``--per-token`` a request takes so many seconds more for each of its ``max_tokens``; with
+``--slots`` at most N requests are worked on at once and the others wait, as in a batch that is full; with ``--rate``
+those beyond N a second are refused (429); with ``--congested`` each takes longer the more there are, and beyond N
+requests less is done in all.
 
 GET /v1/models · POST /v1/chat/completions · GET /metrics (vLLM's names) · GET /stats · POST /reset
 """
@@ -44,8 +46,13 @@ def latency(text: str) -> Callable[[], Callable[[], float]]:
 class Mock:
     """What all connections share."""
 
-    def __init__(self, make_latency: Callable[[], Callable[[], float]], per_token_s: float, slots: int | None) -> None:
+    def __init__(
+        self, make_latency: Callable[[], Callable[[], float]], per_token_s: float = 0.0, slots: int | None = None,
+        rate: float | None = None, congested: int | None = None,
+    ) -> None:  # fmt: skip
         self._make_latency, self._per_token_s, self._slots = make_latency, per_token_s, slots
+        self._rate, self._congested = rate, congested
+        self._refusal = reply(b'{"error":{"message":"too many requests"}}', status="429 Too Many Requests")
         message = {"role": "assistant", "content": "A"}
         body = json.dumps({
             "id": "x", "object": "chat.completion", "created": 0, "model": MODEL,
@@ -58,7 +65,8 @@ class Mock:
     def reset(self) -> None:
         """Zero the counters and start the stream of latencies anew."""
         self.next_latency = self._make_latency()
-        self.requests = self.received = self.running = self.most = 0
+        self.requests = self.refused = self.received = self.running = self.most = 0
+        self.level = self.drained = 0.0
         self.first = self.last = 0.0
         self.waiting: deque[Connection] = deque()
         self.changes: list[tuple[float, int]] = []
@@ -67,6 +75,10 @@ class Mock:
         """A whole request is in."""
         if not self.requests:
             self.first = time.perf_counter()
+        if self._rate is not None and not self._allowed(self._rate):
+            self.refused += 1
+            connection.send(self._refusal)
+            return
         self.requests += 1
         if self._slots is not None and self.running >= self._slots:
             self.waiting.append(connection)
@@ -74,9 +86,20 @@ class Mock:
             self._work_on(connection)
         self._note()
 
+    def _allowed(self, rate: float) -> bool:
+        """A bucket that holds a second's requests."""
+        now = time.perf_counter()
+        self.level, self.drained = max(0.0, self.level - (now - self.drained) * rate), now
+        if self.level + 1 > rate:
+            return False
+        self.level += 1
+        return True
+
     def _work_on(self, connection: Connection) -> None:
         self.running += 1
         seconds = self.next_latency() + self._per_token_s * connection.tokens
+        if self._congested is not None:
+            seconds *= 1 + (self.running / self._congested) ** 2
         if seconds > 0:
             asyncio.get_running_loop().call_later(seconds, self._answer, connection)
         else:
@@ -98,7 +121,8 @@ class Mock:
     def stats(self) -> bytes:
         """Counters, and the number of requests in the server over time."""
         return json.dumps({
-            "requests": self.requests, "received_bytes": self.received, "span_s": self.last - self.first,
+            "requests": self.requests, "refused": self.refused, "received_bytes": self.received,
+            "span_s": self.last - self.first,
             "first_s": self.first,  # by the machine's monotonic clock, which all its processes share
             "most_in_flight": self.most, "changes": [[round(at - self.first, 5), n] for at, n in self.changes],
         }).encode()  # fmt: skip
@@ -204,12 +228,15 @@ def main() -> None:
     parser.add_argument("--latency", type=latency, default="0", help="seconds, or lognormal:MEDIAN_S:SIGMA")
     parser.add_argument("--per-token", type=float, default=0.0, help="seconds for each of a request's max_tokens")
     parser.add_argument("--slots", type=int, help="requests worked on at once; the others wait")
+    parser.add_argument("--rate", type=float, help="requests a second; those beyond are refused")
+    parser.add_argument("--congested", type=int, help="requests beyond which less is done in all")
     options = parser.parse_args()
+    mock = Mock(options.latency, options.per_token, options.slots, options.rate, options.congested)
     try:
         from uvloop import run  # noqa: PLC0415
     except ImportError:
         from asyncio import run  # noqa: PLC0415
-    run(serve(Mock(options.latency, options.per_token, options.slots), options.port))
+    run(serve(mock, options.port))
 
 
 if __name__ == "__main__":

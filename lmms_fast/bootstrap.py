@@ -231,6 +231,36 @@ def diagnose(output: str) -> str | None:
     return next((cause for phrases, cause in CAUSES if any(phrase in lower for phrase in phrases)), None)
 
 
+@dataclass(frozen=True)
+class Audit:
+    """What pip-audit found."""
+
+    vulnerable: tuple[str, ...] = ()
+    """A line each: package, version, name of the weakness, version without it."""
+    skipped: tuple[str, ...] = ()
+    silent: str | None = None
+    """Why nothing can be said."""
+
+
+def read_audit(output: str) -> Audit:
+    """What its output (JSON among lines of log, or a traceback) says."""
+    line = next((line for line in output.splitlines() if line.startswith('{"dependencies"')), None)
+    if line is None:
+        last = (output.strip() or "no output").splitlines()[-1]
+        return Audit(silent=diagnose(output) or last)
+    packages = json.loads(line)["dependencies"]
+    known = [one for one in packages if "skip_reason" not in one]
+    if not known:
+        # A mirror that has the packages and not what is known about them: pip-audit calls that "no vulnerabilities".
+        return Audit(silent="the package registry that is reached from here has no list of vulnerabilities.")
+    vulnerable = [
+        f"{one['name']} {one['version']}: {weak['id']}, fixed in {', '.join(weak['fix_versions']) or 'none yet'}"
+        for one in known
+        for weak in one["vulns"]
+    ]
+    return Audit(tuple(vulnerable), tuple(one["name"] for one in packages if "skip_reason" in one))
+
+
 def _project(extras: Sequence[str]) -> str:
     return f".[{','.join(extras)}]"
 
@@ -322,7 +352,7 @@ def set_up(root: Path, extras: Sequence[str], verbose: bool = False) -> Path:
 def checks_of(request: Request) -> dict[str, list[str]]:
     """Name → the module to run and its arguments."""
     if request.command == "audit":
-        return {"pip-audit": ["pip_audit", "--skip-editable", "--progress-spinner", "off", "--desc", "off"],
+        return {"pip-audit": ["pip_audit", "--format", "json", "--progress-spinner", "off"],
                 "fuzz": ["pytest", "tests/fuzz"]}  # fmt: skip
     checks = {"ruff": ["ruff", "check", "."], "mypy": ["mypy"]}
     if request.command == "test":
@@ -375,13 +405,15 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _audit(root: Path, command: Sequence[str]) -> int:
-    """pip-audit, whose tracebacks give way to one sentence where the cause is a common one."""
     with _child(command, root, _tool_environment()) as process:
-        output = "".join(process.stdout or ())
-        returncode = process.wait()
-    cause = diagnose(output) if "Traceback" in output else None
-    say(f"pip-audit cannot tell: {cause}" if returncode and cause else output.rstrip())
-    return returncode
+        found = read_audit("".join(process.stdout or ()))
+    for line in found.vulnerable:
+        say(f"  {line}")
+    if found.skipped:
+        say(f"  not audited, since the registry does not know them: {', '.join(found.skipped)}")
+    if found.silent:
+        say(f"  pip-audit cannot tell: {found.silent}")
+    return 1 if found.vulnerable or found.silent else 0
 
 
 def say(text: str, end: str = "\n") -> None:

@@ -24,6 +24,8 @@ class LmmsFastError(Exception):
     """Base class; its text is one sentence for the user: what, where, what to do."""
 
     exit_code = EXIT_ERROR
+    quiet = False
+    """Nobody is there who would read it."""
 
 
 class UsageError(LmmsFastError):

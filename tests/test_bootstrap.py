@@ -21,6 +21,7 @@ ROOT = Path(bootstrap.__file__).parents[1]
         (["-v", "smoke", "--limit", "3"], Request("smoke", ("--limit", "3"), True)),
         (["test", "--", "-k", "guard"], Request("test", ("-k", "guard"), False)),
         (["install", "-v"], Request("install", (), True)),
+        (["audit"], Request("audit", (), False)),
         (["--help"], None),
         ([], None),
     ],
@@ -30,7 +31,7 @@ def test_arguments_after_the_command_belong_to_the_program(words: list[str], req
     assert bootstrap.parse(words) == request_
 
 
-@pytest.mark.parametrize("words", [["smok"], ["lint", "x"]])
+@pytest.mark.parametrize("words", [["smok"], ["lint", "x"], ["audit", "x"]])
 def test_unknown_words_are_refused(words: list[str]) -> None:
     """Rather than set something up that was not asked for."""
     with pytest.raises(SetupError):
@@ -116,6 +117,38 @@ def test_common_causes_are_named(output: str, cause: str) -> None:
     """A failed pip ends in a sentence that says what to do."""
     assert cause in (bootstrap.diagnose(output) or "")
     assert bootstrap.diagnose("something else") is None
+
+
+def test_each_command_has_its_checks() -> None:
+    """`audit` is apart: it needs the network, and its fuzz takes minutes."""
+    checks = {name: list(bootstrap.checks_of(Request(name, ("-x",), False))) for name in ("lint", "test", "audit")}
+    assert checks == {"lint": ["ruff", "mypy"], "test": ["ruff", "mypy", "pytest"], "audit": ["pip-audit", "fuzz"]}
+    assert bootstrap.checks_of(Request("test", ("-x",), False))["pytest"] == ["pytest", "-x"]
+    assert set(bootstrap.EXTRAS["audit"]) > set(bootstrap.EXTRAS["test"])
+
+
+def test_what_an_audit_says() -> None:
+    """Weaknesses a line each; a registry that knows nothing, and none, are no clean bill."""
+    sound = '{"name": "a", "version": "1", "vulns": []}'
+    weak = '{"name": "b", "version": "2", "vulns": [{"id": "PYSEC-1", "fix_versions": ["2.1", "3"], "aliases": []}]}'
+    gone = '{"name": "torch", "skip_reason": "Dependency not found on PyPI"}'
+    found = bootstrap.read_audit(f'Found 1 in 1 package\n{{"dependencies": [{sound}, {weak}, {gone}], "fixes": []}}\n')
+    assert found == bootstrap.Audit(("b 2: PYSEC-1, fixed in 2.1, 3",), ("torch",))
+    assert "no list of vulnerabilities" in (bootstrap.read_audit(f'{{"dependencies": [{gone}]}}').silent or "")
+    offline = "Traceback (most recent call last):\n…\nProxyError: Failed to establish a new connection: [Errno 111]"
+    assert "the package registry cannot be reached" in (bootstrap.read_audit(offline).silent or "")
+    assert bootstrap.read_audit("").silent == "no output"
+
+
+def test_a_check_that_fails_fails_them_all(tmp_path: Path) -> None:
+    """After the others have run, with the environment that was asked for."""
+    code = "import os, sys; open(sys.argv[1], 'w').close(); sys.exit(int(os.environ['CODE']))"
+    (tmp_path / "one.py").write_text(code)
+    checks = {name: ["one", str(tmp_path / name)] for name in ("a", "b")}
+    python = Path(sys.executable)
+    assert bootstrap.check(tmp_path, python, checks, {"CODE": "3"}) == 1
+    assert {path.name for path in tmp_path.iterdir()} >= {"a", "b"}
+    assert bootstrap.check(tmp_path, python, checks, {"CODE": "0"}) == 0
 
 
 def test_it_runs_with_nothing_installed() -> None:

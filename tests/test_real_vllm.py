@@ -281,3 +281,39 @@ def test_kill_9_in_start_up_leaves_nothing(tmp_path: Path) -> None:
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert gone(family, 20)
+
+
+@pytest.mark.parametrize("victim", ["vllm.entrypoints.cli.main serve", "VLLM::EngineCor"])
+def test_a_server_that_is_killed_is_started_again(tmp_path: Path, victim: str) -> None:
+    """`kill -9` of the API server or of the engine in the middle: the run goes on and every sample is answered once."""
+    process = _start_eval(tmp_path / "r", "--tasks", "smoke_count", "--repeats", "25")
+    journal = tmp_path / "r" / "journal.jsonl"
+    while not journal.exists() or journal.read_bytes().count(b"\n") < 200:
+        assert process.poll() is None
+        time.sleep(0.1)
+    family = below(process.pid)
+    killed = [pid for pid in family if _is(pid, victim)]
+    assert killed
+    os.kill(killed[0], signal.SIGKILL)
+    _, said = process.communicate(timeout=240)
+    assert process.returncode == 0, said
+    assert "Starting it again (1 of 2)" in said
+    assert gone(family)
+    results = json.loads((tmp_path / "r" / "results.json").read_text())
+    assert results["samples"] == 80 * 25
+    assert results["not_measured"] == {}
+    assert results["tasks"]["smoke_count"]["aggregates"][0]["value"] >= 0.95
+    keys = [json.loads(line)["key"] for line in journal.read_bytes().splitlines()]
+    assert len(keys) == len(set(keys))
+    [death] = json.loads((tmp_path / "r" / "manifest.json").read_text())["sessions"][0]["deaths"]
+    assert death["log_tail"]
+    assert death["load"]["running"] >= 0
+
+
+def _is(pid: int, words: str) -> bool:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        name = Path(f"/proc/{pid}/comm").read_text()
+    except OSError:
+        return False
+    return (words in command and "guard.py" not in command) or words == name.strip()

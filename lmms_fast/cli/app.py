@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -62,6 +63,10 @@ def evaluate(
         list[Path] | None, _option("--include-path", "Folder with task YAMLs of your own; their hooks may run.")
     ] = None,
     data_dir: Annotated[Path | None, _option("--data-dir", "Local copies of datasets, instead of the hub.")] = None,
+    allow_media_urls: Annotated[
+        bool | None, _option("--allow-media-urls", "Fetch pictures that rows name by http(s) address: from public "
+                             "hosts only, 64 MiB and 30 s each at most.")
+    ] = None,
     limit: Annotated[str | None, _option("--limit", "Samples per task: a number, or a share below 1.")] = None,
     sample_ids: Annotated[str | None, _option("--sample-ids", "Only these ids, comma-separated.")] = None,
     repeats: Annotated[int | None, _option("--repeats", "Ask every sample so many times.")] = None,
@@ -181,6 +186,8 @@ def version(
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point; every failure of ours is one sentence and an exit code."""
+    # No core files, of vLLM either: they hold the environment, and so the keys.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     words = sys.argv[1:] if argv is None else argv
     if "--" in words:
         split = words.index("--")
@@ -188,7 +195,8 @@ def main(argv: list[str] | None = None) -> None:
     try:
         app(words, standalone_mode=True)
     except LmmsFastError as error:
-        print(f"lmms-fast: {error}", file=sys.stderr)
+        if not error.quiet:
+            print(f"lmms-fast: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         sys.exit(EXIT_ERROR)

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from lmms_fast.endpoints.presets import Endpoint, find_key, resolve
+from lmms_fast.endpoints.redact import redact
 from lmms_fast.errors import LmmsFastError, ServerError
 from lmms_fast.server.command import installed
 
@@ -74,8 +75,9 @@ def _sees(endpoint: Endpoint) -> str:
         try:
             answer = client.chat.completions.create(model=endpoint.model, messages=messages, max_tokens=64)
         except openai.OpenAIError as error:
-            raise LmmsFastError(f"{endpoint.name}: the picture test failed: {error}") from None
-        answers[colour] = (answer.choices[0].message.content or "").strip()
+            said = redact(str(error), endpoint.api_key)
+            raise LmmsFastError(f"{endpoint.name}: the picture test failed: {said}") from None
+        answers[colour] = redact(answer.choices[0].message.content or "", endpoint.api_key).strip()
     told = ", ".join(f"{colour} → {answer!r}" for colour, answer in answers.items())
     right = all(colour in answer.lower() for colour, answer in answers.items())
     differ = len(set(answers.values())) == 2

@@ -50,20 +50,25 @@ def check(
     limit: Annotated[int, typer.Option(help="Samples to render.")] = 3,
     data_dir: Annotated[Path | None, typer.Option(help="Local copies of datasets.")] = None,
     include_path: _Include = None,
+    allow_media_urls: Annotated[
+        bool, typer.Option("--allow-media-urls", help="Fetch pictures that rows name by http(s) address.")
+    ] = False,
 ) -> None:
     """Check a task's file and data, and show exactly what would be sent."""
     from lmms_fast.data.feed import Selection, feed_task
     from lmms_fast.data.source import open_source
+    from lmms_fast.media.encode import BadMedia
     from lmms_fast.media.header import read_header
     from lmms_fast.report.result import rules_of
     from lmms_fast.tasks.catalog import Catalog
     from lmms_fast.types import Media
 
+    selection = Selection(allow_media_urls=allow_media_urls)
     for task in Catalog(include_path or ()).select([name]).tasks:
         rules_of(task)
         source = open_source(task, data_dir)
         print(f"{task.task}: {source.count if source.count is not None else '?'} rows from {source.origin}")
-        for fed in islice(feed_task(task, source, Selection(), lambda _: False), limit):
+        for fed in islice(feed_task(task, source, selection, lambda _: False), limit):
             print(f"\n--- {fed.sample.key}   target: {', '.join(fed.sample.target)}")
             if fed.failure is not None:
                 print(f"cannot be asked: {fed.failure.detail}")
@@ -71,7 +76,11 @@ def check(
                 print(f"[{message.role}]")
                 for part in message.parts:
                     if isinstance(part, Media):
-                        data = part.read()
+                        try:
+                            data = part.read()
+                        except (BadMedia, OSError) as error:
+                            print(f"<picture that cannot be sent: {error}>")
+                            continue
                         header = read_header(data)
                         what = f"{header.mime} {header.width}×{header.height}" if header else "to be converted to PNG"
                         print(f"<picture: {what}, {len(data)} bytes>")

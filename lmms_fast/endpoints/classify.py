@@ -76,7 +76,8 @@ def _has(words: str, phrases: tuple[str, ...]) -> bool:
 
 
 def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
-    """What ``Retry-After`` asks for: seconds, or until an HTTP date; None where it does not say."""
+    """What ``Retry-After`` asks for: seconds, or until an HTTP date, by the server's clock where it tells it. None: it
+    asks for nothing."""
     text = headers.get("Retry-After")
     if not text:
         return None
@@ -84,9 +85,15 @@ def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.ti
         return max(0.0, float(text))
     except ValueError:
         pass
+    at = _timestamp(text)
+    return None if at is None else max(0.0, at - (_timestamp(headers.get("Date", "")) or now()))
+
+
+def _timestamp(text: str) -> float | None:
+    """Of an HTTP date."""
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now())
-    except ValueError:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
         return None
 
 
@@ -95,7 +102,7 @@ def used_up_s(headers: Mapping[str, str]) -> float | None:
     waits = []
     for what in ("requests", "tokens"):
         left = headers.get(f"x-ratelimit-remaining-{what}")
-        if left is not None and left.strip().isdigit() and int(left) == 0:
+        if left is not None and left.strip() == "0":
             waits.append(_duration_s(headers.get(f"x-ratelimit-reset-{what}", "")) or 0.0)
     return max(waits, default=None)
 
@@ -117,11 +124,20 @@ def lacks_media(status: int, body: bytes) -> bool:
 
 
 def message(body: bytes) -> str:
-    """The sentence inside an error body, whichever dialect: OpenAI's object, a flat one, a bare string, a list."""
+    """The sentence inside an error body, whichever dialect: OpenAI's object, a flat one, a bare string, a list. Without
+    what a terminal would take for a command."""
+    try:
+        said = _said(body)
+    except RecursionError:
+        said = "(an error too deep to be shown)"
+    return "".join(letter if letter.isprintable() else " " for letter in said).strip() or "(empty body)"
+
+
+def _said(body: bytes) -> str:
     try:
         content = orjson.loads(body)
     except orjson.JSONDecodeError:
-        return body[:200].decode("utf-8", "replace").strip() or "(empty body)"
+        return body[:200].decode("utf-8", "replace")
     if isinstance(content, list) and content:
         content = content[0]
     if isinstance(content, dict):

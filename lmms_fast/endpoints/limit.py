@@ -19,7 +19,7 @@ _CLEAR_GAIN = 1.25  # shows in half a window
 _WINDOW_ANSWERS, _WINDOW_S = 24, 0.25
 _STEP = 1.25
 _REFUSED_SHARE = 0.05
-_FASTER, _MUCH_FASTER, _PACE_BURST = 0.02, 0.16, 4
+_FASTER, _MUCH_FASTER, _PACE_BURST = 0.02, 0.16, 1
 _REST_WINDOWS = 4  # between two tries; doubled when a try brought nothing, up to 32
 
 
@@ -134,8 +134,9 @@ class Adaptive:
         self._count(at)
 
     def refused(self, at: float) -> None:
-        """Counts against it."""
+        """Counts against it, and with it all answers: they show what the server does allow."""
         self._refusals += 1
+        self._skip = 0
         self._count(at)
 
     def _count(self, at: float) -> None:

@@ -109,10 +109,8 @@ class Pool:
         else:
             await self._wait(turn)
         try:
-            if turn.member.rpm:
-                await turn.member.rpm.acquire()
-            if turn.member.tpm:
-                await turn.member.tpm.acquire(min(turn.member.tokens, turn.member.tpm.max_rate))
+            await self._in_its_time(turn.member.rpm, 1.0)
+            await self._in_its_time(turn.member.tpm, turn.member.tokens)
             yield turn
         finally:
             self._give_back(turn)
@@ -191,6 +189,23 @@ class Pool:
             if turn.granted is not None and not turn.granted.done():
                 turn.granted.set_exception(self._closed)
         self._waiting.clear()
+
+    async def _in_its_time(self, rate: AsyncLimiter | None, amount: float) -> None:
+        """When the user's rate allows it. Raises Closed."""
+        if rate is None:
+            return
+        amount = min(amount, rate.max_rate)
+        if rate.has_capacity(amount):
+            await rate.acquire(amount)
+            return
+        allowed, closing = asyncio.ensure_future(rate.acquire(amount)), asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait((allowed, closing), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            allowed.cancel()
+            closing.cancel()
+        if self._closed:
+            raise self._closed
 
     async def _wait(self, turn: Turn) -> None:
         turn.granted = asyncio.get_running_loop().create_future()

@@ -86,12 +86,12 @@ def resolve(text: str) -> Profile:
     if "://" not in url and (url.startswith(("localhost", "127.")) or "." in url.split("/")[0]) and ":" in url:
         url = f"http://{url}"
     parts = urlsplit(url)
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise UsageError("--endpoint: a URL must not carry a key or password, nor ? or #; use --api-key-env NAME.")
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise UsageError(
             f"--endpoint {text}: neither 'local', a URL, nor a preset; presets: {', '.join(PRESETS)}."
         )
-    if parts.username or parts.password:
-        raise UsageError("--endpoint: a URL must not carry a key or password; use --api-key-env NAME.")
     url = url.removesuffix("/chat/completions").rstrip("/")
     if not urlsplit(url).path:
         url += "/v1"
@@ -101,11 +101,14 @@ def resolve(text: str) -> Profile:
 def find_key(profile: Profile, chosen: str | None, environ: Mapping[str, str] = os.environ) -> str | None:
     """The key from the environment. `chosen` is the variable named by --api-key-env.
 
-    Raises UsageError when the chosen variable, or the only one a preset knows, is not set.
+    Raises UsageError when the chosen variable, or the only one a preset knows, is not set, or holds what is no key.
     """
     names = (chosen,) if chosen else profile.key_env
     for name in names:
         if key := environ.get(name, "").strip():
+            # HTTP libraries show a header that they cannot send.
+            if not (key.isascii() and key.isprintable()):
+                raise UsageError(f"{name}: the key has a line break or another character of no key; copy it again.")
             return key
     if chosen:
         raise UsageError(f"--api-key-env {chosen}: that environment variable is not set.")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
+import orjson
 
 from lmms_fast.endpoints.classify import message
 from lmms_fast.endpoints.load import parse_load
 from lmms_fast.endpoints.presets import PRESETS, Endpoint, Profile
+from lmms_fast.endpoints.redact import redact
 from lmms_fast.errors import EndpointError, Unreachable
 from lmms_fast.types import Load
 
@@ -45,14 +45,16 @@ async def served_models(profile: Profile, api_key: str | None) -> dict[str, str]
     except httpx.TimeoutException:
         raise Unreachable(f"{profile.name}: no answer from {url} within 20 s; is the server up?") from None
     except httpx.HTTPError as error:
-        raise Unreachable(f"{profile.name}: cannot reach {url} ({error}); is the server up, the URL right?") from None
+        why = redact(str(error), api_key)
+        raise Unreachable(f"{profile.name}: cannot reach {url} ({why}); is the server up, the URL right?") from None
+    content = redact(answer.content, api_key)
     if answer.status_code in (401, 403):
         names = " or ".join(profile.key_env)
-        how = f"the key was refused ({message(answer.content)})" if api_key else "it wants a key and none was found"
+        how = f"the key was refused ({message(content)})" if api_key else "it wants a key and none was found"
         raise EndpointError(f"{profile.name}: {how}; set {names}, or name another variable with --api-key-env.")
     if answer.status_code >= 500:
-        raise Unreachable(f"{profile.name}: {url} answers HTTP {answer.status_code}: {message(answer.content)}")
-    return _names(answer)
+        raise Unreachable(f"{profile.name}: {url} answers HTTP {answer.status_code}: {message(content)}")
+    return _names(content) if answer.status_code == httpx.codes.OK else None
 
 
 async def read_load(client: httpx.AsyncClient, endpoint: Endpoint) -> Load | None:
@@ -63,11 +65,9 @@ async def read_load(client: httpx.AsyncClient, endpoint: Endpoint) -> Load | Non
     return parse_load(answer.text) if answer.status_code == 200 else None
 
 
-def _names(answer: httpx.Response) -> dict[str, str] | None:
+def _names(content: bytes) -> dict[str, str] | None:
     try:
-        content: dict[str, Any] = answer.json()
-        if answer.status_code != 200:
-            return None
-        return {str(item["id"]): str(item.get("root") or item["id"]) for item in content["data"]}
+        listed = orjson.loads(content)["data"]
+        return {str(item["id"]): str(item.get("root") or item["id"]) for item in listed}
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from lmms_fast.types import FailureKind
 
 _WRITE_BYTES = 1 << 18
 _ANSWER_BYTES = 64 << 20
+_PASSWORD = re.compile(r"//[^/@\s]*@")  # of a proxy, whose address aiohttp puts into its errors
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +99,7 @@ class Transport:
             raise TransportError("timeout", f"no answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: what came is no HTTP
             unreachable = isinstance(error, aiohttp.ClientConnectorError)
-            detail = redact(f"{type(error).__name__}: {error}", endpoint.api_key)
+            detail = redact(_PASSWORD.sub("//", f"{type(error).__name__}: {error}"), endpoint.api_key)
             raise TransportError("connection", detail, unreachable=unreachable) from None
         # Before a part is cut out that could hold half of the key. Of a 200's headers only numbers are read.
         content = redact(content, endpoint.api_key)

@@ -16,6 +16,7 @@ from lmms_fast.types import Failure, Media, Message, Response, Usage
 
 _COPY_BYTES = 1 << 19
 _SMALL_BYTES = 1 << 15
+_GIVEN_UP = ("abort", "error")  # vLLM's and SGLang's word, OpenRouter's word
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +134,9 @@ def parse(key: str, body: bytes, *, latency_s: float, attempts: int, served_by: 
     except (orjson.JSONDecodeError, KeyError, IndexError, TypeError, AttributeError):
         shown = body[:120].decode("utf-8", "replace")
         return Failure(key, "malformed", f"200 but not a chat completion: {shown!r}", attempts, served_by)
+    if response.finish_reason in _GIVEN_UP:
+        detail = f"200, but the server gave the answer up (finish_reason {response.finish_reason})"
+        return Failure(key, "server", detail, attempts, served_by)
     return response
 
 

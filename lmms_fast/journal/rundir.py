@@ -24,16 +24,13 @@ class RunDir:
         self.path = path
         try:
             if fresh and path.exists():
+                old = _locked(path)  # one that is being written is not set aside
                 path.rename(path.with_name(f"{path.name}.old-{time.strftime('%Y%m%d-%H%M%S')}"))
+                os.close(old)
             path.mkdir(parents=True, exist_ok=True)
-            self._lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+            self._lock = _locked(path)
         except OSError as error:
             raise StorageError(f"{path}: cannot be used as a run directory ({error.strerror}).") from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(self._lock)
-            raise UsageError(f"{path}: another lmms-fast is running there; wait for it or give another -o.") from None
 
     @property
     def journal(self) -> Path:
@@ -82,6 +79,17 @@ class RunDir:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _locked(path: Path) -> int:
+    """The descriptor that holds a directory's lock. Raises UsageError when another process has it, OSError."""
+    lock = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(lock)
+        raise UsageError(f"{path}: another lmms-fast is running there; wait for it or give another -o.") from None
+    return lock
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -26,7 +26,7 @@ from lmms_fast.data.feed import parse_limit
 from lmms_fast.data.source import open_source
 from lmms_fast.endpoints.presets import LOCAL, Profile, find_key, resolve
 from lmms_fast.endpoints.probe import connect
-from lmms_fast.errors import LmmsFastError
+from lmms_fast.errors import EndpointError, LmmsFastError, Unreachable
 from lmms_fast.events import Event, Notice, Notify, Timed
 from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
@@ -67,7 +67,7 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
     stop = stop or Stop()
     chosen = Catalog(spec.include_path).select(spec.tasks)
     profiles = [local_profile() if name == LOCAL else resolve(name) for name in spec.endpoint]
-    model = spec.model or (str(MODEL_DIR) if LOCAL in spec.endpoint else await _only_model(spec, profiles[0]))
+    model = spec.model or (str(MODEL_DIR) if LOCAL in spec.endpoint else await _only_model(spec, profiles))
     budget = Budget(parse_budget(spec.budget, model, spec.prices)) if spec.budget else None
     deadline_s = parse_time_s(spec.max_time) if spec.max_time else None
     identity = identify(spec, chosen, model)
@@ -165,7 +165,8 @@ async def _session(
                 ))  # fmt: skip
 
             server = await start(0) if LOCAL in spec.endpoint else None
-            plan = Plan(spec, chosen.tasks, sources, profiles, server, start, budget)
+            named = spec.model if LOCAL in spec.endpoint else model
+            plan = Plan(spec, chosen.tasks, sources, profiles, named, server, start, budget)
             await stream(plan, journal, session, stop, notify)
             if spec.retry_truncated and stop.reason is None and (keys := _cut_off(journal, spec.retry_truncated)):
                 notify(Notice(f"{len(keys)} answers were cut off; asked again with {spec.retry_truncated} tokens."))
@@ -191,12 +192,27 @@ def identify(spec: RunSpec, chosen: Chosen, model: str) -> dict[str, Any]:
         "tasks": {task.task: task.digest() for task in chosen.tasks},
         **settings,
     }
+    if spec.allow_media_urls:
+        content["allow_media_urls"] = True
     same: dict[str, Any] = orjson.loads(orjson.dumps(content))
     return same
 
 
-async def _only_model(spec: RunSpec, profile: Profile) -> str:
-    return (await connect(profile, None, find_key(profile, spec.api_key_env))).model
+async def _only_model(spec: RunSpec, profiles: Sequence[Profile]) -> str:
+    """The model that all endpoints that answer serve. Raises EndpointError when there is none, or more than one."""
+    found: dict[str, str] = {}
+    missing: list[Unreachable] = []
+    for profile in profiles:
+        try:
+            found[profile.name] = (await connect(profile, None, find_key(profile, spec.api_key_env))).model
+        except Unreachable as error:
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    if len(set(found.values())) > 1:
+        served = ", ".join(f"{name} serves {model}" for name, model in found.items())
+        raise EndpointError(f"The endpoints of a run must serve one model, but {served}; choose with --model.")
+    return next(iter(found.values()))
 
 
 def _model_name(model: str) -> str:

@@ -6,7 +6,6 @@ Rendering and encoding go on while a server starts, so its first request is read
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from lmms_fast.endpoints.presets import LOCAL, Endpoint, Profile, find_key
 from lmms_fast.endpoints.probe import connect
 from lmms_fast.endpoints.transport import Transport
 from lmms_fast.endpoints.wire import Body, build
-from lmms_fast.errors import Unreachable
+from lmms_fast.errors import EndpointError, Unreachable
 from lmms_fast.events import (
     EndpointState,
     Event,
@@ -86,6 +85,8 @@ class Plan:
     tasks: Sequence[Task]
     sources: Mapping[str, Source]
     profiles: Sequence[Profile]
+    model: str | None
+    """What endpoints other than ours are asked for; None: the only one that each serves."""
     server: Server | None
     launch: Callable[[int], Awaitable[Server]]
     """Another server in place of one that died; the argument counts them."""
@@ -217,7 +218,8 @@ class _Stream:
 def prepare(plan: Plan, journal: Journal, notify: Notify) -> Iterator[tuple[Prepared, int]]:
     """Samples that are still to be asked, with their bodies built; runs in the feed's thread."""
     spec, tasks, longer = plan.spec, plan.tasks, plan.longer
-    selection = Selection(parse_limit(spec.limit), frozenset(spec.sample_ids), spec.repeats, spec.system_prompt)
+    selection = Selection(parse_limit(spec.limit), frozenset(spec.sample_ids), spec.repeats, spec.system_prompt,
+                          spec.allow_media_urls)  # fmt: skip
     skip: Callable[[str], bool]
     if longer:
         wanted = longer.keys
@@ -299,7 +301,7 @@ async def _reach(plan: Plan, session: dict[str, Any], late: list[Profile], notif
             members.append(_member(plan, _local_endpoint(plan, plan.server, session), notify, managed=True))
             continue
         try:
-            endpoint = await connect(profile, plan.spec.model, find_key(profile, plan.spec.api_key_env))
+            endpoint = await connect(profile, plan.model, find_key(profile, plan.spec.api_key_env))
         except Unreachable as error:
             missing.append(error)
             late.append(profile)
@@ -315,13 +317,19 @@ async def _reach(plan: Plan, session: dict[str, Any], late: list[Profile], notif
 
 
 async def _join(plan: Plan, profile: Profile, pool: Pool, notify: Notify) -> None:
+    """Try again and again to reach an endpoint that was not there at the start."""
     while True:
         await asyncio.sleep(_JOIN_S)
-        with contextlib.suppress(Unreachable):
-            endpoint = await connect(profile, plan.spec.model, find_key(profile, plan.spec.api_key_env))
-            pool.add(_member(plan, endpoint, notify))
-            notify(EndpointState(profile.name, True, "it joined"))
+        try:
+            endpoint = await connect(profile, plan.model, find_key(profile, plan.spec.api_key_env))
+        except Unreachable:
+            continue
+        except EndpointError as error:
+            notify(Notice(f"{error} Going on without it."))
             return
+        pool.add(_member(plan, endpoint, notify))
+        notify(EndpointState(profile.name, True, "it joined"))
+        return
 
 
 def _local_endpoint(plan: Plan, server: Server, session: dict[str, Any]) -> Endpoint:

@@ -184,7 +184,9 @@ class Meter:
 
     def _binding(self, sending: float, server: ServerUse | None) -> Binding:
         short = self._area_possible - self._area
-        if short > (1 - _FULL) * self._area_possible:
+        tail = self._last - (self._last if self._tail is None else self._tail)
+        # With fewer samples than the limit there is hardly a sending phase, and no one to blame for empty slots.
+        if short > (1 - _FULL) * self._area_possible and sending > tail:
             if self._paced:
                 return "rate limit"
             if self._area_backing_off > short / 2:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
@@ -17,6 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lmms_fast.errors import StorageError
 from lmms_fast.events import (
     EndpointState,
     Event,
@@ -216,6 +218,15 @@ def _load_line(loads: Collection[Load]) -> str:
     return f"server: {running:.0f} in the batch, {waiting:.0f} waiting, KV cache {fullest:.0%}"
 
 
+class ReaderGone(StorageError):
+    """Nobody reads standard output any more, as with ``| head``."""
+
+    quiet = True
+
+    def __init__(self) -> None:
+        super().__init__("nobody reads standard output any more; what was answered is kept")
+
+
 class JsonLines:
     """Events as JSON lines, ``event`` naming the kind."""
 
@@ -224,8 +235,12 @@ class JsonLines:
 
     def __call__(self, event: Event) -> None:
         """Write one line."""
-        self._stream.write(orjson.dumps({"event": type(event).__name__, **asdict(event)}).decode() + "\n")
-        self._stream.flush()
+        try:
+            self._stream.write(orjson.dumps({"event": type(event).__name__, **asdict(event)}).decode() + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())  # or Python complains at its own end
+            raise ReaderGone from None
 
 
 def score_table(result: RunResult) -> Table:

@@ -33,12 +33,12 @@ class Trace:
     """A listener that writes `path`. Use as a context manager; raises StorageError when the file cannot be made."""
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._begun = clock, clock()
+        self._path, self._clock, self._begun = path, clock, clock()
         try:
             self._file = path.open("wb")
         except OSError as error:
-            raise StorageError(f"--profile: {path} cannot be written ({error.strerror}).") from None
-        self._file.write(b"[\n")
+            raise self._refused(error) from None
+        self._put(b"[\n")
         self._lanes: dict[str, tuple[int, float]] = {}
         self._free: list[int] = []
         self._phase = ""
@@ -88,7 +88,16 @@ class Trace:
         return (self._clock() - self._begun) * 1e6
 
     def _write(self, **fields: Any) -> None:
-        self._file.write(orjson.dumps({"pid": 1, **fields}) + b",\n")
+        self._put(orjson.dumps({"pid": 1, **fields}) + b",\n")
+
+    def _put(self, line: bytes) -> None:
+        try:
+            self._file.write(line)
+        except OSError as error:
+            raise self._refused(error) from None
+
+    def _refused(self, error: OSError) -> StorageError:
+        return StorageError(f"--profile: {self._path} cannot be written ({error.strerror}).")
 
     def __enter__(self) -> Self:
         return self
@@ -97,6 +106,9 @@ class Trace:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         # The array may not end in a comma; an event without meaning closes it.
-        self._file.write(orjson.dumps({"pid": 1, "ph": "M", "name": "process_name", "args": {"name": "lmms-fast"}}))
-        self._file.write(b"\n]\n")
-        self._file.close()
+        end = {"pid": 1, "ph": "M", "name": "process_name", "args": {"name": "lmms-fast"}}
+        self._put(orjson.dumps(end) + b"\n]\n")
+        try:
+            self._file.close()
+        except OSError as failure:
+            raise self._refused(failure) from None

@@ -13,6 +13,7 @@ import contextlib
 import ctypes
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -113,6 +114,8 @@ def main() -> None:
             os.read(wake_read, 512)
     asked = server.poll() is None
     end_all(server)
+    if scratch := os.environ.get("VLLM_RPC_BASE_PATH"):
+        shutil.rmtree(scratch, ignore_errors=True)  # vLLM leaves its sockets there when it is not given time
     code = server.returncode
     sys.exit(0 if asked else (code if code is not None and code >= 0 else 1))
 

@@ -240,6 +240,7 @@ async def _start(
         stub = Path(tempfile.gettempdir()) / f"lmms-fast-{os.getuid()}" / "vllm-stub"
         write_stub(stub, version)
         extra["PYTHONPATH"] = os.pathsep.join(filter(None, [str(stub), os.environ.get("PYTHONPATH")]))
+    extra["VLLM_RPC_BASE_PATH"] = tempfile.mkdtemp(prefix="lmms-fast-")  # short: a socket's path has 107 bytes at most
     read_end, write_end = os.pipe()
     try:
         with log_path.open("ab") as log:
@@ -250,7 +251,7 @@ async def _start(
             )  # fmt: skip
     finally:
         os.close(read_end)
-    shown = {name: value for name, value in extra.items() if name not in ("VLLM_API_KEY", "PYTHONPATH")}
+    shown = {name: value for name, value in extra.items() if name not in ("VLLM_API_KEY", "PYTHONPATH", "VLLM_RPC_BASE_PATH")}
     facts = {"vllm": version, "platform": platform, "model": spec.model, "environment": shown,
              "chosen": [asdict(one) for one in choices]}  # fmt: skip
     return Server(process, write_end, port=port, api_key=api_key, names=names, argv=argv, log_path=log_path,

@@ -37,15 +37,18 @@ class Dataset(_Strict):
     files: tuple[str, ...] = ()
     split: str = "test"
 
-    @field_validator("hub", "files", mode="before")
+    @field_validator("files", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        return (value,) if isinstance(value, str | dict) else value
+        return (value,) if isinstance(value, str) else value
 
     @field_validator("hub", mode="before")
     @classmethod
     def _bare_path(cls, value: Any) -> Any:
-        return tuple({"path": item} if isinstance(item, str) else item for item in value)
+        items = (value,) if isinstance(value, str | dict) else value
+        if not isinstance(items, tuple | list):
+            return value
+        return tuple({"path": item} if isinstance(item, str) else item for item in items)
 
     @model_validator(mode="after")
     def _one_kind(self) -> Dataset:

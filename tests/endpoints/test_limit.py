@@ -37,7 +37,7 @@ def rate_limited(per_s: float, burst: float, seconds: float) -> Server:
         nonlocal level, last
         level, last = max(0.0, level - (now - last) * per_s), now
         if level + 1 > burst:
-            return "refusal", now + 0.02
+            return "refusal", now + 0.001
         level += 1
         return "answer", now + seconds * rng.lognormvariate(0, 0.3)
 
@@ -94,9 +94,11 @@ def answers_per_s(limit: Limit, server: Server, count: int, seed: int) -> float:
 @pytest.mark.parametrize(
     ("make", "candidates"),
     [(lambda: slots(6, 0.2), (6, 12)), (lambda: slots(48, 0.5), (48, 96, 192)), (lambda: slots(200, 0.2), (200, 400)),
-     (lambda: rate_limited(50, 50, 0.4), (20, 40)), (lambda: rate_limited(200, 20, 0.4), (80, 128, 256)),
+     (lambda: rate_limited(50, 50, 0.4), (20, 40)), (lambda: rate_limited(120, 120, 0.3), (36, 60)),
+     (lambda: rate_limited(200, 20, 0.4), (80, 128, 256)),
      (lambda: congested(40, 0.2), (32, 40, 48)), (lambda: congested(100, 0.3), (80, 100, 120))],
-    ids=["6 slots", "48 slots", "200 slots", "50 a second", "200 a second", "congested at 40", "congested at 100"],
+    ids=["6 slots", "48 slots", "200 slots", "50 a second", "120 a second", "200 a second", "congested at 40",
+         "congested at 100"],
 )  # fmt: skip
 def test_it_comes_near_the_best_fixed_number(make: Callable[[], Server], candidates: tuple[int, ...]) -> None:
     """At least 95 % of its answers a second over a long run, the search included."""

@@ -41,7 +41,7 @@ def test_a_journal_cut_anywhere_reopens(tmp_path_factory: pytest.TempPathFactory
         _append(journal, 9)
     with Journal(path) as journal:
         assert len(journal.index) == kept + 1
-        assert [record["id"] for record, _ in journal.read(["t"])][-1] == "id9"
+        assert [record["id"] for record, *_ in journal.read(["t"])][-1] == "id9"
 
 
 def test_newest_line_of_a_key_counts(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from lmms_fast.errors import DataError, TaskError
 from lmms_fast.report.result import rules_of
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.render import as_list
-from lmms_fast.tasks.spec import Task, load_file
+from lmms_fast.tasks.spec import Dataset, HubSource, Task, load_file
 from lmms_fast.types import Media
 
 
@@ -163,11 +163,20 @@ def test_a_mistake_names_file_line_and_key(tmp_path: Path, change: str, says: st
         load_file(tmp_path / "mine.yaml")
 
 
+def test_hub_in_short() -> None:
+    """One path, one mapping, or a list of either."""
+    whole = HubSource(path="lmms-lab/MME")
+    for value in ("lmms-lab/MME", {"path": "lmms-lab/MME"}, ["lmms-lab/MME"], [whole]):
+        assert Dataset.model_validate({"hub": value}).hub == (whole,)
+
+
 def test_as_list() -> None:
     """Brackets alone do not make a list."""
     assert as_list("['a', 'b']") == ("a", "b")
     assert as_list("[]") == ()
     assert as_list("[x + 1]") == ("[x + 1]",)
+    assert as_list("[{[1]: 2}]") == ("[{[1]: 2}]",)
+    assert as_list("[" * 9999 + "]" * 9999) == ("[" * 9999 + "]" * 9999,)
     assert as_list(["a", 2]) == ("a", "2")
     assert as_list("plain") == ("plain",)
 
