@@ -79,17 +79,18 @@ def main() -> None:
         stats = server.stats()
         _check(base / "plain", base / "soak", count, sessions)
     # An answer is lost where the client is killed, or the server cuts everybody off, while it is on its way.
-    lost, cuts = stats["repeats"], kills + stats["faults"].get("die", 0)
+    lost, met = stats["repeats"], stats["faults"]
+    cuts = kills + met.get("die", 0)
     if lost > cuts * CONCURRENCY:
         raise SystemExit(f"{lost} right answers were asked for again, more than {cuts} cuts explain")
     publish("soak", [
         "| session | answers | time | peak memory | most files | of them sockets | files at the end | sockets |",
         "|---|---|---|---|---|---|---|---|", *(session.row() for session in sessions), "",
         f"{count:,} samples, {CONCURRENCY} in flight, {options.rate:.0%} of the requests met one of {len(PASSING)} "
-        f"faults ({sum(stats['faults'].values()):,} of {stats['requests']:,} requests; {stats['faults'].get('huge', 0)} "
-        f"were answered with 65 MB), {kills} × `kill -9`: results.json is the same byte for byte, every sample is in the "
-        f"journal, none was answered twice, and {lost} answers on their way at a kill, or when the server died "
-        f"({cuts - kills} ×), were asked for again. {machine()}.",
+        f"faults ({sum(met.values()):,} of {stats['requests']:,} requests; {met.get('huge', 0)} were answered with "
+        f"65 MB), {kills} × `kill -9`: results.json is the same byte for byte, every sample is in the journal, none was "
+        f"answered twice, and {lost} answers on their way at a kill, or when the server died ({cuts - kills} ×), were "
+        f"asked for again. {machine()}.",
     ], options.readme)  # fmt: skip
 
 

@@ -19,7 +19,8 @@ _CLEAR_GAIN = 1.25  # shows in half a window
 _WINDOW_ANSWERS, _WINDOW_S = 24, 0.25
 _STEP = 1.25
 _REFUSED_SHARE = 0.05
-_FASTER, _MUCH_FASTER, _PACE_BURST = 0.02, 0.16, 1
+_FASTER, _MUCH_FASTER, _PACE_BURST = 0.02, 1.0, 1
+_PACED_WINDOW_S = 1.0
 _REST_WINDOWS = 4  # between two tries; doubled when a try brought nothing, up to 32
 
 
@@ -101,7 +102,7 @@ class Adaptive:
         self._always_full = True
         self._preemptions: float | None = None
         self._pace: float | None = None
-        self._faster, self._raised = _MUCH_FASTER, False
+        self._faster, self._raised = 0.16, False
         self._next = 0.0
 
     @property
@@ -149,9 +150,12 @@ class Adaptive:
             return
         share, rate = self._refusals / count, self._answers / span
         climbs = self._phase == "climb" and not self._refusals and self._always_full and rate > self._best * _CLEAR_GAIN
-        if count < window and not climbs:
+        if count < window and not climbs and not (self._pace and span >= _PACED_WINDOW_S):
             return
-        if share > _REFUSED_SHARE:
+        if not self._answers:  # nothing to tell a rate from: it may be down, or start again in a moment
+            self._best = 0.0
+            self._set(self._limit / 2, "climb", "the server refuses everything")
+        elif share > _REFUSED_SHARE:
             # Refusals come back sooner than answers to requests of the same moment, so each alone says too little.
             self._paced(max(rate, (self._pace or 0) * (1 - share), 1 / span))
         elif self._pace is not None:

@@ -30,6 +30,7 @@ from lmms_fast.server.spec import ServerSpec, weights_digest
 from lmms_fast.server.tune import Choice, tune
 
 _GUARD = Path(__file__).with_name("guard.py")
+_NOT_SHOWN = ("VLLM_API_KEY", "PYTHONPATH", "VLLM_RPC_BASE_PATH")
 _PATIENCE_S = 600.0  # without any sign of progress: a new log line, or a growing download
 _PHASES = (
     ("Application startup complete", "ready"),
@@ -251,7 +252,7 @@ async def _start(
             )  # fmt: skip
     finally:
         os.close(read_end)
-    shown = {name: value for name, value in extra.items() if name not in ("VLLM_API_KEY", "PYTHONPATH", "VLLM_RPC_BASE_PATH")}
+    shown = {name: value for name, value in extra.items() if name not in _NOT_SHOWN}
     facts = {"vllm": version, "platform": platform, "model": spec.model, "environment": shown,
              "chosen": [asdict(one) for one in choices]}  # fmt: skip
     return Server(process, write_end, port=port, api_key=api_key, names=names, argv=argv, log_path=log_path,
