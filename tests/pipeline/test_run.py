@@ -221,3 +221,75 @@ def test_signals_leave_a_run_that_continues(
     assert process.returncode == code
     assert "The same command continues it" in said
     assert "Traceback" not in said
+
+
+def test_cut_off_answers_are_asked_again_with_more_room(stand_in: StandIn, tmp_path: Path) -> None:
+    """Only those, both scores are reported, the first stays the score; the same command asks nothing again."""
+    def behave(number: int, body: dict[str, Any]) -> web.Response | None:
+        if body["max_tokens"] >= 500:
+            return web.json_response(completion("yes"))
+        return web.json_response(completion("I think that", "length")) if number % 2 else None
+
+    stand_in.behave = behave
+    out = tmp_path / "r"
+    first = evaluate("smoke_yesno", stand_in.url, output_dir=out, limit=10, concurrency=1)
+    task = first.tasks["smoke_yesno"]
+    assert (task.truncated, task.longer) == (5, None)
+    assert task.no_answer["cut_off"] == 5
+    for _ in range(2):
+        result = evaluate("smoke_yesno", stand_in.url, output_dir=out, limit=10, retry_truncated=500)
+        assert len(stand_in.asked) == 15
+        again = result.tasks["smoke_yesno"].longer
+        assert again is not None
+        assert (again.asked, again.truncated) == (5, 0)
+        assert result.score("smoke_yesno") == first.score("smoke_yesno")
+        assert again.aggregates[0].n_no_answer == task.aggregates[0].n_no_answer - 5
+        assert (again.aggregates[0].value or 0) >= (first.score("smoke_yesno") or 0)
+    assert {body["max_tokens"] for body in stand_in.asked[10:]} == {500}
+    results = json.loads((out / "results.json").read_text())["tasks"]["smoke_yesno"]
+    assert results["longer"]["asked"] == 5
+    assert rescore(out).tasks["smoke_yesno"].longer == again
+
+
+def test_final_failures_are_asked_again_only_when_told_to(stand_in: StandIn, tmp_path: Path) -> None:
+    """And what was not measured gives bounds."""
+    stand_in.behave = lambda number, body: web.json_response({"error": "bad"}, status=400) if number < 4 else None
+    out = tmp_path / "r"
+    result = evaluate("smoke_yesno", stand_in.url, output_dir=out, limit=10, concurrency=1)
+    headline = result.tasks["smoke_yesno"].aggregates[0]
+    assert (headline.n, headline.n_failed) == (6, 4)
+    right = 6 * (headline.value or 0)
+    assert headline.low == pytest.approx(right / 10)
+    assert headline.high == pytest.approx((right + 4) / 10)
+    assert evaluate("smoke_yesno", stand_in.url, output_dir=out, limit=10).failed == 4
+    assert len(stand_in.asked) == 10
+    whole = evaluate("smoke_yesno", stand_in.url, output_dir=out, limit=10, retry_failed="all")
+    assert len(stand_in.asked) == 14
+    assert whole.failed == 0
+    assert whole.tasks["smoke_yesno"].aggregates[0].low is None
+
+
+def test_why_there_is_no_answer(stand_in: StandIn, tmp_path: Path) -> None:
+    """Counted by reason, all of them measured and wrong."""
+    refusal = completion("")
+    refusal["choices"][0]["message"] = {"role": "assistant", "content": None, "refusal": "I will not"}
+    flagged = web.json_response({"error": {"code": "content_filter", "message": "filtered"}}, status=400)
+    answers: list[web.Response] = [
+        web.json_response(completion("")), web.json_response(refusal), flagged,
+        web.json_response(completion("well", "length")), web.json_response(completion("I'm sorry, I can't help.")),
+        web.json_response(completion("perhaps")),
+    ]  # fmt: skip
+    stand_in.behave = lambda number, body: answers[number]
+    result = evaluate("smoke_yesno", stand_in.url, output_dir=tmp_path / "r", limit=6, concurrency=1)
+    task = result.tasks["smoke_yesno"]
+    assert task.no_answer == {"content_filter": 1, "cut_off": 1, "empty": 1, "refused": 2, "unparsable": 1}
+    assert task.outcomes == {"no_answer": 6}
+    assert (result.failed, result.score("smoke_yesno")) == (0, 0.0)
+
+
+def test_a_budget_of_tokens_ends_a_run(stand_in: StandIn, tmp_path: Path) -> None:
+    """With a valid partial result, and how many were not asked."""
+    result = evaluate("smoke_yesno", stand_in.url, output_dir=tmp_path / "r", budget="160tok", concurrency=1)
+    assert 15 <= result.samples <= 20
+    assert result.not_asked == 80 - result.samples
+    assert evaluate("smoke_yesno", stand_in.url, output_dir=tmp_path / "r").not_asked == 0
