@@ -89,8 +89,8 @@ def main() -> None:
         f"{count:,} samples, {CONCURRENCY} in flight, {options.rate:.0%} of the requests met one of {len(PASSING)} "
         f"faults ({sum(met.values()):,} of {stats['requests']:,} requests; {met.get('huge', 0)} were answered with "
         f"65 MB), {kills} × `kill -9`: results.json is the same byte for byte, every sample is in the journal, none "
-        f"was answered twice, and {lost} answers on their way at a kill, or when the server died ({cuts - kills} ×), were "
-        f"asked for again. {machine()}.",
+        f"was answered twice, and {lost} answers on their way at a kill, or when the server died ({cuts - kills} ×), "
+        f"were asked for again. {machine()}.",
     ], options.readme)  # fmt: skip
 
 

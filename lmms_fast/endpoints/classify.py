@@ -46,7 +46,7 @@ class Refusal:
 def classify(status: int, body: bytes, headers: Mapping[str, str]) -> Refusal:
     """The kind of failure behind a status other than 200."""
     detail = f"HTTP {status}: {message(body)}"
-    words = body[:4000].decode("utf-8", "replace").lower()
+    words = _words(body)
     if 300 <= status < 400:
         where = headers.get("Location", "?")
         return Refusal("not_found", f"HTTP {status}: it redirects to {where[:200]}; give that address with --endpoint")
@@ -121,6 +121,17 @@ def _duration_s(text: str) -> float | None:
 def lacks_media(status: int, body: bytes) -> bool:
     """Whether vLLM says that it has no medium of that name (any more)."""
     return status == 400 and b"Cache miss" in body
+
+
+def _words(body: bytes) -> str:
+    """The provider's code and type, and the beginning of its sentence: what follows may quote the prompt."""
+    try:
+        content = orjson.loads(body)
+        inner = (content[0] if isinstance(content, list) and content else content)["error"]
+        marks = [str(inner[name])[:100] for name in ("code", "type", "status") if inner.get(name)]
+    except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError):
+        marks = []
+    return " ".join([*marks, message(body)[:200]]).lower()
 
 
 def message(body: bytes) -> str:

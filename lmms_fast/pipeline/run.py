@@ -65,11 +65,11 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
     `stop` ends it early: its result is then that of the samples answered, and it is cancelled where there is none yet.
     """
     stop = stop or Stop()
+    deadline_s = parse_time_s(spec.max_time) if spec.max_time else None
     chosen = Catalog(spec.include_path).select(spec.tasks)
     profiles = [local_profile() if name == LOCAL else resolve(name) for name in spec.endpoint]
     model = spec.model or (str(MODEL_DIR) if LOCAL in spec.endpoint else await _only_model(spec, profiles))
     budget = Budget(parse_budget(spec.budget, model, spec.prices)) if spec.budget else None
-    deadline_s = parse_time_s(spec.max_time) if spec.max_time else None
     identity = identify(spec, chosen, model)
     path = spec.output_dir or Path("runs") / _run_name(model, spec, identity)
     with RunDir(path, fresh=spec.fresh) as directory:

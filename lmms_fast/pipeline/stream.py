@@ -180,8 +180,8 @@ class _Stream:
 
     def _end(self, pool: Pool, reason: str) -> None:
         """No new requests; those that are out have some time left."""
-        self._tell(Notice(f"Stopping, since {reason}: waiting up to {GRACE_S:.0f} s for the {pool.out} requests that "
-                          "are out."))  # fmt: skip
+        waiting = f": waiting up to {GRACE_S:.0f} s for the {pool.out} requests that are out" if pool.out else ""
+        self._tell(Notice(f"Stopping, since {reason}{waiting}."))
         pool.close(reason)
         self._channel.close()
         asyncio.get_running_loop().call_later(GRACE_S, lambda: [task.cancel() for task in self._asked])

@@ -131,7 +131,7 @@ class LiveView:
         self._console = Console(file=stream or sys.stderr)
         self._live = Live(get_renderable=self._render, console=self._console, refresh_per_second=4, transient=True)
         self._moving = self._console.is_terminal and not quiet
-        self._last_line = 0.0
+        self._last_line = time.monotonic()
         self._last_phase = ""
 
     def __call__(self, event: Event) -> None:

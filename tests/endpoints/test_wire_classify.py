@@ -125,6 +125,7 @@ def test_null_content_is_an_empty_answer() -> None:
         (429, '{"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}', "quota"),
         (402, '{"error": {"message": "Insufficient credits"}}', "quota"),
         (301, "", "not_found"),
+        (400, '{"error": {"message": "1 validation error:' + " x" * 100 + ' input_value=flagged"}}', "bad_request"),
     ],
 )
 def test_kinds(status: int, body: str, kind: str) -> None:
