@@ -47,6 +47,8 @@ def classify(status: int, body: bytes, headers: Mapping[str, str]) -> Refusal:
     """The kind of failure behind a status other than 200."""
     detail = f"HTTP {status}: {message(body)}"
     words = _words(body)
+    if status < 300 or status == 304:
+        return Refusal("malformed", detail)
     if 300 <= status < 400:
         where = headers.get("Location", "?")
         return Refusal("not_found", f"HTTP {status}: it redirects to {where[:200]}; give that address with --endpoint")

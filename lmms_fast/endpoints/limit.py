@@ -32,6 +32,11 @@ class Limit(Protocol):
         """Requests that may be out."""
         ...
 
+    @property
+    def pace(self) -> float | None:
+        """Requests a second, where that is known to be what the server allows."""
+        ...
+
     def wait_s(self, at: float) -> float:
         """Seconds until the next may be sent; 0 for at once."""
         ...
@@ -58,6 +63,7 @@ class Fixed:
     """A number the user gave."""
 
     now: int
+    pace: None = None
 
     def wait_s(self, at: float) -> float:
         """Never."""
@@ -112,7 +118,7 @@ class Adaptive:
 
     @property
     def pace(self) -> float | None:
-        """Requests a second, where the server has shown that it allows so many."""
+        """Requests a second, where that is known to be what the server allows."""
         return self._pace
 
     def wait_s(self, at: float) -> float:

@@ -25,6 +25,7 @@ KNOWN_MAX = 65_536
 _TROUBLES = 5  # in a row, until a server that can be connected to is taken out
 _AFFINITY = 0.25  # of its limit that a server may have more to do and still be preferred for a picture it has seen
 _TOKENS_GUESS = 1500.0
+_BREATH_S = 0.1
 
 
 class Closed(Exception):
@@ -138,6 +139,8 @@ class Pool:
         turn.member.limit.refused(_now())
         if pause_s is not None:
             self.pause(turn, pause_s)
+        elif turn.member.limit.pace is None:
+            self.pause(turn, _BREATH_S)  # refusals are quick: without it all that wait would be refused in a moment
 
     def pause(self, turn: Turn, pause_s: float) -> None:
         """Nothing more for this server for a while."""
@@ -214,8 +217,8 @@ class Pool:
         try:
             await turn.granted
         except asyncio.CancelledError:
-            if not turn.granted.cancelled():  # granted and cancelled in one moment: pass it on
-                self._give_back(turn)
+            if not turn.granted.cancelled() and turn.granted.exception() is None:
+                self._give_back(turn)  # granted and cancelled in one moment: pass it on
             raise
 
     def _next(self) -> None:

@@ -22,6 +22,7 @@ from lmms_fast.types import FailureKind
 
 _WRITE_BYTES = 1 << 18
 _ANSWER_BYTES = 64 << 20
+_CONNECT_S = 20.0
 _PASSWORD = re.compile(r"//[^/@\s]*@")  # of a proxy, whose address aiohttp puts into its errors
 
 
@@ -82,7 +83,7 @@ class Transport:
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=timeout_s, connect=20),
+            timeout=aiohttp.ClientTimeout(total=timeout_s, connect=_CONNECT_S),
         )
         self._proxies: dict[str, str | None] = {}
 
@@ -95,6 +96,8 @@ class Transport:
                 proxy=self._proxy(endpoint.chat_url),
             ) as answer:  # fmt: skip
                 content = await _read(answer)
+        except aiohttp.ConnectionTimeoutError:
+            raise TransportError("timeout", f"no connection within {_CONNECT_S:g} s", unreachable=True) from None
         except TimeoutError:
             raise TransportError("timeout", f"no answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:  # ValueError: what came is no HTTP

@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Generator, Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -104,8 +104,8 @@ class Channel(Generic[T]):
             self._loop.call_soon_threadsafe(self._news.set)
 
 
-def feed_all(channel: Channel[T], items: Iterable[tuple[T, int]]) -> None:
-    """Drain an iterable into the channel; the body of the feed's thread."""
+def feed_all(channel: Channel[T], items: Iterator[tuple[T, int]]) -> None:
+    """Drain an iterator into the channel; the body of the feed's thread."""
     try:
         for item, size in items:
             channel.put(item, size)
@@ -113,3 +113,5 @@ def feed_all(channel: Channel[T], items: Iterable[tuple[T, int]]) -> None:
         return
     finally:
         channel.finish()
+        if isinstance(items, Generator):
+            items.close()  # and with it the data file, which would stay open until Python thinks of it

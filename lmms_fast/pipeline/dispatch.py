@@ -16,6 +16,7 @@ from lmms_fast.types import FATAL, TRANSIENT, Failure, Outcome, Response, Usage
 
 _REFUSALS = 10  # times --max-attempts that a request may be told to come later
 _PAUSE_MAX_S = 600.0
+_PACED_WAIT_S = 1.0
 _BUSY = (503, 529)
 _FATAL_WORDS = {
     "auth": "The key is not accepted",
@@ -51,6 +52,7 @@ class Dispatcher:
         Raises EndpointError when no request of the run can succeed, pool.Closed when the run takes no more turns.
         """
         spent = {"attempt": 0, "refusal": 0}
+        waits = 0
         while True:
             number = sum(spent.values()) + 1
             async with self._pool.turn(body.digests) as turn:
@@ -59,11 +61,14 @@ class Dispatcher:
             if not isinstance(outcome, _Again):
                 return outcome
             spent[outcome.counts_as] += 1
+            waits += not outcome.told
             failure = outcome.failure
             if spent["attempt"] >= self._max_attempts or spent["refusal"] >= _REFUSALS * self._max_attempts:
                 return failure
             # A server that is out gives its place to another, or the pool waits for one; that is wait enough.
-            wait_s = 0.0 if outcome.told or not turn.member.up else backoff_s(number, self._rng)
+            wait_s = 0.0 if outcome.told or not turn.member.up else backoff_s(waits, self._rng)
+            if outcome.counts_as == "refusal" and turn.member.limit.pace is not None:
+                wait_s = min(wait_s, _PACED_WAIT_S)  # the pace is wait enough; longer, and places stay empty
             self._notify(RequestRetried(key, failure.kind, failure.detail, wait_s))
             await self._pool.back_off(wait_s)
 

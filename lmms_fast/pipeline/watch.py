@@ -36,7 +36,7 @@ async def watched(pool: Pool, notify: Notify) -> AsyncIterator[None]:
 
 async def _watch(client: httpx.AsyncClient, pool: Pool, notify: Notify) -> None:
     silent: set[Member] = set()
-    while len(silent) < len(pool.members):
+    while True:  # one that joins may tell, when those before do not
         asked = [member for member in pool.members if member.up and member not in silent]
         told = await asyncio.gather(*(_read(client, member, notify) for member in asked))
         silent.update(member for member, tells in zip(asked, told, strict=True) if not tells)

@@ -50,10 +50,11 @@ def congested(best: int, seconds: float) -> Server:
 
 
 def answers_per_s(limit: Limit, server: Server, count: int, seed: int) -> float:
-    """Of a run that always has more to send; refused requests come again within a second."""
+    """Of a run that always has more to send, with the pauses and the back-off that the pool and the dispatcher make."""
     rng = random.Random(seed)
     events: list[tuple[float, int, str]] = []
-    now, out, left, number, waking = 0.0, 0, count, 0, False
+    now, out, left, number, waking, paused_until = 0.0, 0, count, 0, False, 0.0
+    again: list[int] = []  # how often each request that waits to be sent was refused
 
     def push(at: float, kind: str) -> None:
         nonlocal number
@@ -63,7 +64,7 @@ def answers_per_s(limit: Limit, server: Server, count: int, seed: int) -> float:
     def send() -> None:
         nonlocal out, left, waking
         while left and out < limit.now:
-            if (wait_s := limit.wait_s(now)) > 1e-9:
+            if (wait_s := max(limit.wait_s(now), paused_until - now)) > 1e-9:
                 if not waking:
                     waking = True
                     push(now + wait_s, "wake")
@@ -71,20 +72,25 @@ def answers_per_s(limit: Limit, server: Server, count: int, seed: int) -> float:
             limit.sent(now)
             left, out = left - 1, out + 1
             kind, at = server(now, out, rng)
-            push(at, kind)
+            push(at, f"{kind} {again.pop() if again else 0}")
 
     send()
     while events:
-        now, _, kind = heapq.heappop(events)
+        now, _, what = heapq.heappop(events)
+        kind, _, times = what.partition(" ")
         if kind == "answer":
             limit.answered(now, out)
             out -= 1
         elif kind == "refusal":
             limit.refused(now)
             out -= 1
-            push(now + rng.uniform(0, 1), "again")
+            if limit.pace is None:
+                paused_until = now + 0.1
+            most_s = min(30.0, 2.0 ** int(times)) if limit.pace is None else 1.0
+            push(now + rng.uniform(0, most_s), f"again {int(times) + 1}")
         elif kind == "again":
             left += 1
+            again.append(int(times))
         else:
             waking = False
         send()

@@ -210,6 +210,18 @@ async def test_a_closed_pool_gives_no_turns() -> None:
     assert asker.tasks["1"].exception() is None
 
 
+async def test_a_request_cancelled_as_the_pool_closes_is_only_cancelled() -> None:
+    """In one moment, so that it was told of both."""
+    asker = Asker(_member(1))
+    await asker.ask("1")
+    await asker.ask("2")
+    asker.pool.close("over")
+    asker.tasks["2"].cancel()
+    await _settle()
+    assert asker.tasks["2"].cancelled() or isinstance(asker.tasks["2"].exception(), Closed)
+    await asker.answer("1")
+
+
 @given(st.lists(st.tuples(st.sampled_from(["ask", "answer", "cancel"]), st.integers(0, 7)), max_size=40))
 def test_slots_survive_any_order_of_events(steps: list[tuple[str, int]]) -> None:
     """Never more out than the limit; when some wait, all slots are taken; at the end everything has run."""

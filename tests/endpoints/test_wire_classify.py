@@ -125,6 +125,8 @@ def test_null_content_is_an_empty_answer() -> None:
         (429, '{"error": {"code": "insufficient_quota", "message": "You exceeded your current quota"}}', "quota"),
         (402, '{"error": {"message": "Insufficient credits"}}', "quota"),
         (301, "", "not_found"),
+        (204, "", "malformed"),
+        (304, "", "malformed"),
         (400, '{"error": {"message": "1 validation error:' + " x" * 100 + ' input_value=flagged"}}', "bad_request"),
     ],
 )
