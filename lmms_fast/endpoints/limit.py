@@ -152,18 +152,20 @@ class Adaptive:
             return
         span, count = at - self._begun, self._answers + self._refusals
         window = max(_WINDOW_ANSWERS, self.now)
-        if span < _WINDOW_S or count < window // 2:
+        long_enough = self._pace is not None and span >= _PACED_WINDOW_S
+        if span < _WINDOW_S or (count < window // 2 and not long_enough):
             return
         share, rate = self._refusals / count, self._answers / span
         climbs = self._phase == "climb" and not self._refusals and self._always_full and rate > self._best * _CLEAR_GAIN
-        if count < window and not climbs and not (self._pace and span >= _PACED_WINDOW_S):
+        if count < window and not climbs and not long_enough:
             return
         if not self._answers:  # nothing to tell a rate from: it may be down, or start again in a moment
             self._best = 0.0
             self._set(self._limit / 2, "climb", "the server refuses everything")
         elif share > _REFUSED_SHARE:
-            # Refusals come back sooner than answers to requests of the same moment, so each alone says too little.
-            self._paced(max(rate, (self._pace or 0) * (1 - share), 1 / span))
+            # Refusals come back sooner than answers to requests of the same moment, so each alone says too little; and
+            # from above the right pace is found sooner than from below.
+            self._paced(max(rate, self._best / 2 if self._pace is None else self._pace * (1 - share)))
         elif self._pace is not None:
             if not self._refusals:
                 self._pace, self._raised = self._pace * (1 + self._faster), True
