@@ -9,8 +9,9 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -21,6 +22,7 @@ import pytest
 from lmms_fast import evaluate
 from lmms_fast.endpoints.classify import lacks_media
 from lmms_fast.errors import ServerError
+from lmms_fast.events import SampleDone
 from lmms_fast.server import kept
 from lmms_fast.server.command import installed
 from lmms_fast.tasks.catalog import bundled_dir
@@ -173,6 +175,60 @@ def _only_model(served: str) -> str:
     headers = {"Authorization": f"Bearer {os.environ['LMMS_FAST_API_KEY']}"}
     name: str = httpx.get(f"{served}/models", headers=headers).json()["data"][0]["id"]
     return name
+
+
+def _one_row(folder: Path, images: list[bytes], question: str) -> Path:
+    """A task of one sample: pictures and a question."""
+    folder.mkdir()
+    row = {"images": [{"bytes": one, "path": ""} for one in images], "question": question}
+    pq.write_table(pa.Table.from_pylist([row]), folder / "test.parquet")
+    task = folder / "one.yaml"
+    task.write_text(
+        "task: one\nbenchmark: test\nabout: One sample.\nsource: this test\nlicence: none\n"
+        "dataset: {files: test.parquet}\nprompt:\n  user:\n    - image: images\n    - text: '{{ question }}'\n"
+        "target: 'yes'\nscore: {extract: yes_no}\n"
+    )
+    return task
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (lambda good: ([good], "x " * 20_000), "too_long"),
+        (lambda good: ([good[: len(good) // 2]], "Yes or no?"), "media"),
+        (lambda good: ([good[:60] + b"\0" * 500], "Yes or no?"), "media"),
+        (lambda good: ([good] * 2000, "Yes or no?"), "too_long"),
+    ],
+    ids=["full context", "half a picture", "a picture of noughts", "too many pictures"],
+)
+def test_what_vllm_cannot_take_is_final(
+    served: str, tmp_path: Path, make: Callable[[bytes], tuple[list[bytes], str]], kind: str
+) -> None:
+    """Not measured, after one request, for the right reason; the server goes on."""
+    images, question = make(picture(40)["bytes"])
+    result = evaluate(str(_one_row(tmp_path / "t", images, question)), served, output_dir=tmp_path / "r")
+    failure = json.loads((tmp_path / "r" / "samples_one.jsonl").read_text())["failure"]
+    assert (failure["kind"], failure["attempts"] <= 1) == (kind, True), failure
+    assert result.score("one") is None
+    assert evaluate("smoke_count", served, output_dir=tmp_path / "after", limit=4).failed == 0
+
+
+def test_a_server_that_is_stopped_for_a_while(served: str, tmp_path: Path) -> None:
+    """SIGSTOP of all its processes: requests time out, the endpoint is out until it answers, and nothing is lost."""
+    family = below(os.getpid())
+    stopped: list[int] = []
+
+    def stop_once(event: object) -> None:
+        if isinstance(event, SampleDone) and not stopped:
+            stopped.extend(family)
+            for pid in family:
+                os.kill(pid, signal.SIGSTOP)
+            threading.Timer(6, lambda: [os.kill(pid, signal.SIGCONT) for pid in family]).start()
+
+    result = evaluate("smoke_count", served, output_dir=tmp_path / "r", request_timeout=2, notify=stop_once)
+    assert stopped
+    assert (result.samples, result.failed) == (80, 0)
+    assert (result.score("smoke_count") or 0) >= 0.95
 
 
 def test_its_load_is_read(served: str, tmp_path: Path) -> None:
