@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+from aiolimiter import AsyncLimiter
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -192,6 +194,23 @@ async def test_a_pause_holds_all_and_ends_by_itself() -> None:
     assert asker.out == []
     await asyncio.sleep(0.08)
     assert asker.out == ["1"]
+
+
+@pytest.mark.parametrize("rates", [{"rpm": AsyncLimiter(2, 60)}, {"tpm": AsyncLimiter(20, 60)}], ids=["rpm", "tpm"])
+async def test_the_users_rate_holds_requests_back(rates: dict[str, AsyncLimiter]) -> None:
+    """Requests or tokens a minute, the latter by the mean of what requests took."""
+    member = _member(9)
+    member.rpm, member.tpm, member.tokens = rates.get("rpm"), rates.get("tpm"), 10.0
+    asker = Asker(member)
+    for name in "123":
+        await asker.ask(name)
+    assert asker.out == ["1", "2"]
+    asker.pool.close("over")
+    await _settle()
+    assert isinstance(asker.tasks["3"].exception(), Closed)
+    await asker.answer("1")
+    await asker.answer("2")
+    assert member.out == 0
 
 
 async def test_a_closed_pool_gives_no_turns() -> None:
