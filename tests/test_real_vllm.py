@@ -78,6 +78,10 @@ def gone(pids: list[int], seconds: float = 15.0) -> bool:
     return False
 
 
+FAMILY: list[int] = []
+"""Processes of the server that these tests share."""
+
+
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One vLLM for the tests of this module, as `--endpoint local` launches it; its key is in the environment."""
@@ -86,11 +90,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     loop = asyncio.new_event_loop()
     log = tmp_path_factory.mktemp("server") / "server.log"
+    others = set(below(os.getpid()))
     server = loop.run_until_complete(launch(ServerSpec(str(MODEL_DIR)), log_path=log, notify=lambda event: None))
     processes: list[int] = []
     try:
         loop.run_until_complete(server.ready())
-        processes = below(os.getpid())
+        processes = [pid for pid in below(os.getpid()) if pid not in others]
+        FAMILY[:] = processes
         os.environ["LMMS_FAST_API_KEY"] = server.api_key
         yield server.base_url
     finally:
@@ -223,15 +229,14 @@ def test_what_vllm_cannot_take_is_final(
 
 def test_a_server_that_is_stopped_for_a_while(served: str, tmp_path: Path) -> None:
     """SIGSTOP of all its processes: requests time out, the endpoint is out until it answers, and nothing is lost."""
-    family = below(os.getpid())
     stopped: list[int] = []
 
     def stop_once(event: object) -> None:
         if isinstance(event, SampleDone) and not stopped:
-            stopped.extend(family)
-            for pid in family:
+            stopped.extend(FAMILY)
+            for pid in FAMILY:
                 os.kill(pid, signal.SIGSTOP)
-            threading.Timer(6, lambda: [os.kill(pid, signal.SIGCONT) for pid in family]).start()
+            threading.Timer(6, lambda: [os.kill(pid, signal.SIGCONT) for pid in FAMILY]).start()
 
     result = evaluate("smoke_count", served, output_dir=tmp_path / "r", request_timeout=2, notify=stop_once)
     assert stopped
