@@ -208,6 +208,8 @@ class Adaptive:
                     if self._limit < self._most:
                         self._set(min(2 * self._limit, self._most), "climb", "more answers a second")
                         return
+                if rate > self._best:  # a little more may be there, and more in flight costs little
+                    self._settled, self._best = self._limit, rate
                 self._settle(self._settled, "no more answers a second")
             case "rest":
                 self._best += (rate - self._best) / 4  # servers change, and one window is a guess
