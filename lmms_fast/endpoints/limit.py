@@ -19,7 +19,7 @@ _CLEAR_GAIN = 1.25  # shows in half a window
 _WINDOW_ANSWERS, _WINDOW_S = 24, 0.25
 _STEP = 1.25
 _REFUSED_SHARE = 0.05
-_FASTER, _MUCH_FASTER, _PACE_BURST = 0.02, 1.0, 1
+_FASTER, _FASTER_AT_FIRST, _FASTER_MOST = 0.02, 0.16, 1.0  # of the pace, a window; doubled from window to window
 _PACED_WINDOW_S = 1.0
 _REST_WINDOWS = 4  # between two tries; doubled when a try brought nothing, up to 32
 
@@ -108,7 +108,7 @@ class Adaptive:
         self._always_full = True
         self._preemptions: float | None = None
         self._pace: float | None = None
-        self._faster, self._raised = 0.16, False
+        self._faster, self._raised = _FASTER_AT_FIRST, False
         self._next = 0.0
 
     @property
@@ -126,9 +126,9 @@ class Adaptive:
         return max(0.0, self._next - at) if self._pace else 0.0
 
     def sent(self, at: float) -> None:
-        """Moves the next one on, but lets a few that are late follow each other at once."""
+        """Moves the next one on; what was late does not let others follow at once."""
         if self._pace:
-            self._next = max(self._next, at - _PACE_BURST / self._pace) + 1 / self._pace
+            self._next = max(self._next + 1 / self._pace, at)
 
     def answered(self, at: float, out: int) -> None:
         """Counts towards the present window, which ends after enough answers and time."""
@@ -169,7 +169,7 @@ class Adaptive:
         elif self._pace is not None:
             if not self._refusals:
                 self._pace, self._raised = self._pace * (1 + self._faster), True
-                self._faster = min(2 * self._faster, _MUCH_FASTER)
+                self._faster = min(2 * self._faster, _FASTER_MOST)
                 if self._always_full:  # then it is this number that holds them back, not the pace
                     self._set(min(self._limit * _STEP, self._most), "rest", "no more refusals")
         elif self._always_full:

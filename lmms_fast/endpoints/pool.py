@@ -93,11 +93,6 @@ class Pool:
         """Requests out at this moment."""
         return sum(member.out for member in self.members)
 
-    @property
-    def limit(self) -> int:
-        """Requests that may be out."""
-        return sum(member.limit.now for member in self.members if member.up)
-
     @contextlib.asynccontextmanager
     async def turn(self, media: Sequence[str] = ()) -> AsyncIterator[Turn]:
         """Wait for a place and hold it for the block. Raises Closed."""

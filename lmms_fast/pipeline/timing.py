@@ -178,13 +178,12 @@ class Meter:
         return Timing(
             ready - self._begun, self._first - ready, sending, self._last - tail, scoring_s, self._requests,
             self._samples, self._tokens, requests_per_s, samples_per_s, tokens_per_s,
-            self._area / sending if sending else float(self._out), self._binding(sending, server),
+            self._area / sending if sending else float(self._out), self._binding(sending, self._last - tail, server),
             _percentiles(self._latencies) if self._latencies else None, server,
         )  # fmt: skip
 
-    def _binding(self, sending: float, server: ServerUse | None) -> Binding:
+    def _binding(self, sending: float, tail: float, server: ServerUse | None) -> Binding:
         short = self._area_possible - self._area
-        tail = self._last - (self._last if self._tail is None else self._tail)
         # With fewer samples than the limit there is hardly a sending phase, and no one to blame for empty slots.
         if short > (1 - _FULL) * self._area_possible and sending > tail:
             if self._paced:
