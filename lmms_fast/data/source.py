@@ -9,16 +9,18 @@ import csv
 import json
 import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from lmms_fast.errors import DataError
-from lmms_fast.tasks.spec import HubSource, Task
+from lmms_fast.tasks.spec import HubSource, Join, Task
 from lmms_fast.types import Doc
 
 _FORMATS = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
@@ -26,26 +28,62 @@ _BATCH_ROWS, _BATCH_BYTES = 16, 4 << 20
 _READ_BYTES = 1 << 20
 
 
+Columns = frozenset[str] | None
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a task's rows come from, resolved."""
 
-    rows: Callable[[], Iterator[Doc]]
+    rows: Callable[[Columns], Iterator[Doc]]
+    """Rows in order; with columns named, only those, where the format can leave out the others."""
     root: Path | None
     """Folder that media paths start from and must stay in; None for the hub, whose rows hold the bytes."""
     count: int | None
     """Rows; None when only reading them all would tell."""
     origin: str
     """What the run records: a hub path with its revision, or a folder."""
+    shots: Callable[[], list[Doc]] = list
+    """The task's worked examples."""
 
 
 def open_source(task: Task, data_dir: Path | None) -> Source:
     """Find a task's rows. Raises DataError with what to do when they cannot be had."""
     if task.dataset.files:
         return _from_files([task.file.parent / name for name in task.dataset.files], task)
-    if data_dir is not None:
-        return _from_files(_local_copy(task, data_dir), task)
-    return _from_hub(task)
+    return _from_hub(task) if data_dir is None else _from_copy(task, data_dir)
+
+
+def _from_copy(task: Task, data_dir: Path) -> Source:
+    dataset = task.dataset
+    source = _from_files(_local_copy(task, data_dir, None, dataset.split), task)
+    if dataset.join:
+        others = _from_files(_local_copy(task, data_dir, dataset.join.config, dataset.join.split), task)
+        source = _joined(source, dataset.join, task, {doc[dataset.join.key]: doc for doc in others.rows(None)})
+    if dataset.shots:
+        examples = _from_files(_local_copy(task, data_dir, None, dataset.shots.split), task)
+        source = replace(source, shots=_first(examples, dataset.shots.count))
+    return source
+
+
+def _first(source: Source, count: int) -> Callable[[], list[Doc]]:
+    return lambda: list(islice(source.rows(None), count))
+
+
+def _joined(source: Source, join: Join, task: Task, others: Mapping[Any, Doc]) -> Source:
+    """Rows with the columns that another part of the dataset has for them."""
+
+    def rows(columns: Columns) -> Iterator[Doc]:
+        if columns is not None and not columns & set(join.columns):
+            yield from source.rows(columns)
+            return
+        for doc in source.rows(None):
+            if doc[join.on] not in others:
+                raise DataError(f"task {task.task}: {join.on} {doc[join.on]!r} is not in {join.config}/{join.split}.")
+            other = others[doc[join.on]]
+            yield {**doc, **{name: other[name] for name in join.columns}}
+
+    return replace(source, rows=rows)
 
 
 def _from_files(paths: list[Path], task: Task) -> Source:
@@ -57,10 +95,10 @@ def _from_files(paths: list[Path], task: Task) -> Source:
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(_broken(task, paths, error)) from None
 
-    def rows() -> Iterator[Doc]:
+    def rows(columns: Columns) -> Iterator[Doc]:
         for path in paths:
             try:
-                yield from _read(path)
+                yield from _read(path, columns)
             except (pa.ArrowInvalid, OSError, ValueError) as error:
                 raise DataError(_broken(task, [path], error)) from None
 
@@ -81,14 +119,16 @@ def _count(path: Path) -> int | None:
     return pq.ParquetFile(path).metadata.num_rows if path.suffix == ".parquet" else None
 
 
-def _read(path: Path) -> Iterator[Doc]:
+def _read(path: Path, columns: Columns) -> Iterator[Doc]:
     match path.suffix:
         case ".parquet":
             # Both against memory growing with the file: one reader over all row groups keeps every group it has read,
             # and without a buffer size a group's columns are read whole.
             with pq.ParquetFile(path, buffer_size=_READ_BYTES) as file:
+                named = None if columns is None else [name for name in file.schema_arrow.names if name in columns]
                 for group in range(file.num_row_groups):
-                    for batch in file.iter_batches(_batch_rows(file.metadata.row_group(group)), row_groups=[group]):
+                    size = _batch_rows(file.metadata.row_group(group))
+                    for batch in file.iter_batches(size, row_groups=[group], columns=named):
                         rows = batch.to_pylist()
                         del batch  # or rows of large pictures are in memory twice while they are asked
                         yield from rows
@@ -118,17 +158,16 @@ def _read_json(path: Path) -> Iterator[Doc]:
         yield from pa_json.read_json(path).to_pylist()
 
 
-def _local_copy(task: Task, data_dir: Path) -> list[Path]:
-    """Data files of the task's split below `data_dir`, laid out as a hub download or flat."""
+def _local_copy(task: Task, data_dir: Path, config: str | None, split: str) -> list[Path]:
+    """Data files of a split below `data_dir`, laid out as a hub download or flat; `config` None: the task's own."""
     if not data_dir.is_dir():
         raise DataError(f"--data-dir {data_dir}: no such folder.")
-    split = task.dataset.split
     tried: list[str] = []
     for hub in task.dataset.hub:
         owner, _, name = hub.path.rpartition("/")
         for folder in (data_dir / owner / name, data_dir / name, data_dir / task.task, data_dir):
             tried.append(str(folder))
-            found = _split_files(folder, hub.config, split)
+            found = _split_files(folder, config or hub.config, split)
             if found:
                 return found
     raise DataError(
@@ -153,26 +192,68 @@ def _split_files(folder: Path, config: str | None, split: str) -> list[Path]:
 
 
 def _from_hub(task: Task) -> Source:
-    import datasets  # noqa: PLC0415  (a second of imports, needed only here)
-
-    datasets.disable_progress_bars()
+    dataset = task.dataset
     problems: list[str] = []
-    for hub in task.dataset.hub:
+    for hub in dataset.hub:
         try:
-            table = datasets.load_dataset(hub.path, hub.config, split=task.dataset.split, revision=hub.revision)
+            source = _hub_rows(hub, hub.config, dataset.split)
+            if dataset.join:
+                others = _HubIndex(_hub_table(hub, dataset.join.config, dataset.join.split), dataset.join.key)
+                source = _joined(source, dataset.join, task, others)
+            if dataset.shots:
+                source = replace(source, shots=_first(_hub_rows(hub, hub.config, dataset.shots.split),
+                                                      dataset.shots.count))  # fmt: skip
+            return source
         except Exception as error:  # the library raises a dozen kinds, from OSError to its own
             problems.append(f"{hub.path}: {_reason(error)}")
-            continue
-        for column, feature in table.features.items():
-            if isinstance(feature, datasets.Image):
-                table = table.cast_column(column, datasets.Image(decode=False))
-        return Source(lambda table=table: iter(table), None, len(table), _origin(hub))  # type: ignore[misc]
     raise DataError(
         f"task {task.task}: dataset not available ({'; '.join(problems)}). "
         "With a network, check the connection and, for a gated dataset, run `hf auth login` and accept its terms at "
         f"https://huggingface.co/datasets/{task.dataset.hub[0].path}; without one, fetch a copy elsewhere "
         f"(`hf download --repo-type dataset {task.dataset.hub[0].path} --local-dir DIR`) and pass --data-dir DIR."
     )
+
+
+def _hub_table(hub: HubSource, config: str | None, split: str) -> Any:
+    import datasets  # noqa: PLC0415  (a second of imports, needed only here)
+
+    datasets.disable_progress_bars()
+    table = datasets.load_dataset(hub.path, config, split=split, revision=hub.revision)
+    for column, feature in table.features.items():
+        kind = feature.feature if isinstance(feature, datasets.Sequence | datasets.List) else feature
+        if isinstance(kind, datasets.Image):
+            raw = datasets.Image(decode=False)
+            table = table.cast_column(column, raw if kind is feature else datasets.List(raw))
+    return table
+
+
+def _hub_rows(hub: HubSource, config: str | None, split: str) -> Source:
+    table = _hub_table(hub, config, split)
+
+    def rows(columns: Columns) -> Iterator[Doc]:
+        if columns is None:
+            return iter(table)
+        return iter(table.select_columns([name for name in table.column_names if name in columns]))
+
+    return Source(rows, None, len(table), _origin(hub))
+
+
+class _HubIndex(Mapping[Any, Doc]):
+    """Rows of a table by the value of a column; read from its file when asked for."""
+
+    def __init__(self, table: Any, key: str) -> None:
+        self._table = table
+        self._rows = {value: row for row, value in enumerate(table[key])}
+
+    def __getitem__(self, key: Any) -> Doc:
+        found: Doc = self._table[self._rows[key]]
+        return found
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 def _origin(hub: HubSource) -> str:

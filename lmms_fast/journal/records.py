@@ -34,6 +34,7 @@ def sample_record(sample: Sample, row: int, digests: Sequence[str]) -> Record:
         "target": sample.target,
         "choices": sample.choices,
         "groups": sample.groups,
+        "facts": sample.facts,
     }
 
 
@@ -46,6 +47,7 @@ def sample_of(record: Record) -> Sample:
         target=tuple(record["target"]),
         choices=tuple(record["choices"]),
         groups=record["groups"],
+        facts=record.get("facts", {}),
         repeat=record["repeat"],
     )
 
@@ -66,7 +68,8 @@ def decode_line(raw: bytes) -> tuple[Record, Outcome, int | None]:
         record, outcome = line["sample"], _outcome_of(line)
         sample = sample_of(record)
         same = line["key"] == outcome.key == sample.key
-        texts = [sample.task, sample.id, *sample.target, *sample.choices, *sample.groups.values()]
+        names = (*sample.groups.values(), *sample.facts.values())
+        texts = [sample.task, sample.id, *sample.target, *sample.choices, *names]
         max_tokens = line.get("max_tokens")
         counts = [record["row"], sample.repeat, outcome.attempts, max_tokens or 0]
         if isinstance(outcome, Response):

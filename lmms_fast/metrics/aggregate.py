@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from lmms_fast.errors import TaskError
+from lmms_fast.metrics.rule import NONE, Aggregator, Options
 from lmms_fast.types import Aggregate, Scored
-
-Aggregator = Callable[[Sequence[Scored], Mapping[str, Any]], list[Aggregate]]
-"""(all samples of a task, options) → headline(s) first, then groups.
-
-In every `Aggregate`, n + n_failed is the number of samples given, each repeat counted, and n_no_answer is part of n.
-"""
 
 MME_PERCEPTION = (
     "existence", "count", "position", "color", "posters", "celebrity", "scene", "landmark", "artwork", "OCR",
@@ -23,48 +18,47 @@ MME_PERCEPTION = (
 MME_COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
 
 
-def aggregate(name: str, scored: Sequence[Scored], options: Mapping[str, Any]) -> list[Aggregate]:
-    """The named aggregation over the samples of a task."""
-    check_aggregate(name, options)
-    return AGGREGATORS[name](scored, options)
+def _mean(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
+    """Mean over samples under the name `metric` (default accuracy), again for every value of the groups in `by`.
 
-
-def check_aggregate(name: str, options: Mapping[str, Any]) -> None:
-    """Raise TaskError for an aggregation or option that does not exist, naming those that do."""
-    if name not in AGGREGATORS:
-        raise TaskError(f"report.aggregate: '{name}' is not an aggregation; allowed: {', '.join(AGGREGATORS)}.")
-    allowed = _OPTIONS[name]
-    for option in options:
-        if option not in allowed:
-            raise TaskError(f"report: aggregation '{name}' has no option '{option}'; allowed: {', '.join(allowed)}.")
-
-
-def _mean(scored: Sequence[Scored], options: Mapping[str, Any]) -> list[Aggregate]:
-    """Mean over samples under the name `metric` (default accuracy), again for every value of the columns in `by`.
-
-    Repeats of a sample are averaged first; the standard error is that of the mean over samples.
+    Of the samples' values, or of the named `part`, times `scale` (default 1). Repeats of a sample are averaged first;
+    the standard error is that of the mean over samples.
     """
     metric = options.get("metric", "accuracy")
-    found = [_mean_of(metric, None, scored)]
+    found = [mean_of(metric, None, scored, options)]
     for column in options.get("by", ()):
-        parts: defaultdict[str, list[Scored]] = defaultdict(list)
-        for one in scored:
-            parts[_group(one, column)].append(one)
-        found += [_mean_of(metric, f"{column}={value}", parts[value]) for value in sorted(parts)]
+        parts = by_group(scored, column)
+        found += [mean_of(metric, f"{column}={value}", parts[value], options) for value in sorted(parts)]
     return found
 
 
-def _mean_of(metric: str, group: str | None, scored: Sequence[Scored]) -> Aggregate:
+def mean_of(metric: str, group: str | None, scored: Sequence[Scored], options: Options = NONE) -> Aggregate:
+    """One mean, as `mean` reports it; options `part` and `scale`."""
+    part, scale = options.get("part"), options.get("scale", 1)
     repeats: defaultdict[str, list[float]] = defaultdict(list)
     for one in scored:
-        if one.value is not None:
-            repeats[one.id].append(one.value)
+        if (value := one.part(part)) is not None:
+            repeats[one.id].append(scale * value)
     # fsum is exact before its one rounding, so the order of the samples cannot show.
     values = [math.fsum(of_one) / len(of_one) for of_one in repeats.values()]
     value = math.fsum(values) / len(values) if values else None
+    return counted(metric, group, value, scored, _stderr(values))
+
+
+def counted(
+    metric: str, group: str | None, value: float | None, scored: Sequence[Scored], stderr: float | None = None
+) -> Aggregate:
+    """A value with the counts of the samples it was made of."""
     used = [one for one in scored if one.value is not None]
-    failed = len(scored) - len(used)
-    return Aggregate(metric, group, value, _stderr(values), len(used), _silent(used), failed)
+    return Aggregate(metric, group, value, stderr, len(used), _silent(used), len(scored) - len(used))
+
+
+def by_group(scored: Sequence[Scored], *columns: str) -> dict[str, list[Scored]]:
+    """Samples by the value of a group, or by the values of several joined with `` / ``. Raises TaskError."""
+    parts: defaultdict[str, list[Scored]] = defaultdict(list)
+    for one in scored:
+        parts[" / ".join(group_of(one, column) for column in columns)].append(one)
+    return parts
 
 
 def _silent(used: Sequence[Scored]) -> int:
@@ -80,7 +74,7 @@ def _stderr(values: Sequence[float]) -> float | None:
     return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1) / count)
 
 
-def _mme(scored: Sequence[Scored], _: Mapping[str, Any]) -> list[Aggregate]:
+def _mme(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     """MME's two scores (arXiv 2306.13394): perception of 2000, cognition of 800, and each category of 200.
 
     A category is 100·acc + 100·acc+, acc+ being the share of pictures whose two questions are both right; a score is
@@ -90,7 +84,7 @@ def _mme(scored: Sequence[Scored], _: Mapping[str, Any]) -> list[Aggregate]:
     """
     pairs: defaultdict[str, defaultdict[tuple[str, int], list[Scored]]] = defaultdict(lambda: defaultdict(list))
     for one in scored:
-        pairs[_group(one, "category")][_group(one, "question_id"), one.repeat].append(one)
+        pairs[group_of(one, "category")][group_of(one, "question_id"), one.repeat].append(one)
     headlines, details = [], []
     for metric, perception in (("mme_perception_score", True), ("mme_cognition_score", False)):
         names = sorted(name for name in pairs if (name in MME_PERCEPTION) is perception)
@@ -122,16 +116,26 @@ def _mme_sum(metric: str, categories: Sequence[Aggregate]) -> Aggregate:
     )
 
 
-def _group(one: Scored, column: str) -> str:
+def group_of(one: Scored, column: str) -> str:
+    """The sample's value of a group. Raises TaskError where the task has no such group."""
     if column not in one.groups:
         known = ", ".join(one.groups) or "none"
         raise TaskError(f"report: sample {one.id} has no group '{column}'; groups of the task: {known}.")
     return one.groups[column]
 
 
-AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType({"mean": _mean, "mme": _mme})
+def _check_mean(options: Options) -> None:
+    by = options.get("by", ())
+    if isinstance(by, str) or not all(isinstance(name, str) for name in by):
+        raise TaskError("report: `by` is a list of names of groups.")
 
-_OPTIONS: Mapping[str, tuple[str, ...]] = {"mean": ("metric", "by"), "mme": ()}
+
+AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
+    {
+        "mean": Aggregator(_mean, frozenset({"metric", "by", "part", "scale"}), _check_mean),
+        "mme": Aggregator(_mme, needs=frozenset({"category", "question_id"}), whole=True),
+    }
+)
 
 
 def group_mean(metric: str, headlines: Sequence[Aggregate], weight: Literal["equal", "size"] = "equal") -> Aggregate:

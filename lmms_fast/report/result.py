@@ -19,8 +19,7 @@ from lmms_fast.errors import StorageError, UsageError
 from lmms_fast.journal.records import Record, sample_of
 from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
-from lmms_fast.metrics.aggregate import aggregate, check_aggregate, group_mean
-from lmms_fast.metrics.score import ScoringRules, score
+from lmms_fast.metrics import ScoringRules, Step, aggregate, check_aggregate, group_mean, score
 from lmms_fast.tasks.catalog import Catalog, Selection
 from lmms_fast.tasks.spec import Group, Task
 from lmms_fast.types import Aggregate, Failure, Outcome, Response, Score, Scored
@@ -98,12 +97,15 @@ class RunResult:
 
 def rules_of(task: Task) -> ScoringRules:
     """The task's scoring, checked. Raises TaskError."""
+    declared = task.score
     rules = ScoringRules(
-        task.score.extract.name, task.score.extract.options, task.score.match.name, task.score.match.options
+        tuple(Step(rule.name, rule.options) for rule in declared.extract),
+        Step(declared.match.name, declared.match.options),
+        None if declared.judge is None else Step(declared.judge.name, declared.judge.options),
     )
-    rules.check()
+    rules.check(task.facts)
     for report in task.report:
-        check_aggregate(report.name, report.options)
+        check_aggregate(report.name, report.options, task.groups)
     return rules
 
 
@@ -240,6 +242,9 @@ def as_scored(record: Record, verdict: Score | None) -> Scored:
         groups=record["groups"],
         value=None if verdict is None else verdict.value,
         answered=verdict is not None and verdict.prediction.answer is not None,
+        parts={} if verdict is None else verdict.parts,
+        answer=None if verdict is None else verdict.prediction.answer,
+        target=tuple(record["target"]),
     )
 
 

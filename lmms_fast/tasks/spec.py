@@ -30,12 +30,33 @@ class HubSource(_Strict):
     revision: str | None = None
 
 
+class Join(_Strict):
+    """Columns that another part of the dataset holds, such as the pictures that many questions share."""
+
+    config: str
+    split: str
+    on: str
+    """Column of the rows …"""
+    key: str
+    """… and the column there with the same value, once each."""
+    columns: tuple[str, ...] = Field(min_length=1)
+
+
+class Shots(_Strict):
+    """Worked examples: the first rows of another split, under the name `shots` in the prompt's template."""
+
+    split: str
+    count: int = Field(gt=0)
+
+
 class Dataset(_Strict):
     """Where the rows come from: the hub (sources are tried in order), or files beside the YAML."""
 
     hub: tuple[HubSource, ...] = ()
     files: tuple[str, ...] = ()
     split: str = "test"
+    join: Join | None = None
+    shots: Shots | None = None
 
     @field_validator("files", mode="before")
     @classmethod
@@ -91,10 +112,35 @@ class TextPart(_Strict):
     interleave: Interleave | None = None
 
 
-class ImagePart(_Strict):
-    """A column that holds one picture, or a list of them."""
+class Draw(_Strict):
+    """An outline drawn on a picture before it is sent. Both are Jinja expressions over the row, in pixels."""
 
-    image: str
+    box: str | None = None
+    """``[left, top, right, bottom]``."""
+    polygon: str | None = None
+    """``[x, y, x, y, …]``."""
+    colour: str = "red"
+    width: int = Field(default=1, gt=0)
+
+    @model_validator(mode="after")
+    def _one(self) -> Draw:
+        if (self.box is None) == (self.polygon is None):
+            raise ValueError("give `box` or `polygon`")
+        return self
+
+
+class ImagePart(_Strict):
+    """Columns that hold one picture, or a list of them."""
+
+    image: tuple[str, ...] = Field(min_length=1)
+    optional: bool = False
+    """Whether rows may lack it; elsewhere a sample without its picture is not measured."""
+    draw: Draw | None = None
+
+    @field_validator("image", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
 
 class Prompt(_Strict):
@@ -105,16 +151,18 @@ class Prompt(_Strict):
 
 
 class Target(_Strict):
-    """Accepted answers: a template, or a column that may hold several."""
+    """Accepted answers: a template, a column that may hold several, or an expression that makes several."""
 
     template: str | None = None
     column: str | None = None
     """A list, a string that spells a Python list, or a plain value."""
+    expression: str | None = None
+    """Jinja, without braces: ``answers | map(attribute='answer')``."""
 
     @model_validator(mode="after")
     def _one(self) -> Target:
-        if (self.template is None) == (self.column is None):
-            raise ValueError("give a template string, or `column: NAME`")
+        if [self.template, self.column, self.expression].count(None) != 2:
+            raise ValueError("give a template string, `column: NAME` or `expression: …`")
         return self
 
 
@@ -141,10 +189,47 @@ class Rule(_Strict):
 
 
 class Scoring(_Strict):
-    """Response text → prediction → score."""
+    """Response text → prediction → score. `extract` is one rule, or a chain in which each reads what the last found."""
 
-    extract: Rule
+    extract: tuple[Rule, ...] = Field(min_length=1)
     match: Rule = Rule(name="exact")
+    judge: Rule | None = None
+    """A judge model in place of `match`."""
+
+    @field_validator("extract", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else (value,)
+
+
+class ScoringVariant(_Strict):
+    """Another rule for the same responses (`--scoring NAME`): what it leaves out is as in the task."""
+
+    about: str
+    """How its numbers differ, and why."""
+    score: Scoring | None = None
+    report: tuple[Rule, ...] | None = None
+
+
+class PromptVariant(_Strict):
+    """Another prompt (`--prompt-variant NAME`): what it leaves out is as in the task."""
+
+    about: str
+    models: tuple[str, ...] = ()
+    """Patterns (``*qwen*vl*``) of lower-case model names for which it is the default."""
+    prompt: Prompt | None = None
+    generation: Generation | None = None
+
+
+class Submission(_Strict):
+    """The file that a benchmark's server takes. Values are Jinja expressions over `id`, `row`, `answer` (the extracted
+    one, "" where there is none), `text` (the whole response), `target`, `choices`, `groups` and `facts`."""
+
+    file: str
+    form: Literal["list", "lines", "map", "xlsx"] = "list"
+    """A JSON list, JSON lines, one JSON object of key to value, or a spreadsheet."""
+    record: dict[str, str] = Field(min_length=1)
+    """Field to value; for `map` the fields are `key` and `value`."""
 
 
 class Task(_Strict):
@@ -157,22 +242,36 @@ class Task(_Strict):
     """Paper or repository that defines prompt and metric."""
     licence: str
     dataset: Dataset
+    where: str | None = None
+    """Jinja expression: rows for which it is false are not asked."""
+    each: tuple[str, ...] = ()
+    """Each row is asked once per value, which the templates see as `each` (a picture with four questions)."""
     id: str = "{{ row }}"
     """Template of the sample's id; must be unique."""
     prompt: Prompt
     choices: str | tuple[str, ...] = ()
-    """A column with the list of options, or the columns that hold one option each."""
-    target: Target
+    """A column with the list of options, an expression in braces that makes it, or the columns of one option each."""
+    target: Target | None = None
+    """None where the answers are withheld: such a task is not scored, and ends in its `submission` file."""
     groups: dict[str, str] = {}
-    """Template per group name; later ones see earlier ones."""
+    """Template per name of what to aggregate by; later ones see earlier ones."""
+    facts: dict[str, str] = {}
+    """Template per name of what scoring, a judge or the submission file needs of the row beside the answers."""
     tables: dict[str, dict[str, str]] = {}
     """Constants for the templates."""
     keep_together: str | None = None
-    """Column whose equal, adjacent rows --limit must not part."""
+    """Jinja expression (mostly a column); --limit never parts rows for which it is equal, wherever they stand."""
     generation: Generation = Generation()
+    prompt_variants: dict[str, PromptVariant] = {}
     score: Scoring
     report: tuple[Rule, ...] = (Rule(name="mean"),)
     """Aggregations; the first one's first number is the task's headline."""
+    scoring_variants: dict[str, ScoringVariant] = {}
+    submission: Submission | None = None
+    size: int | None = None
+    """Rows of the published split, for lists of tasks; what counts is the data."""
+    fidelity: str | None = None
+    """What shows that the scores match: published outputs reproduced, a reference that agrees, or the facts only."""
     hooks: str | None = None
     """Python file beside the YAML with ``prepare(doc) -> doc``."""
     file: Path = Field(exclude=True)
@@ -322,7 +421,8 @@ def _allowed(location: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         "dataset": Dataset, "hub": HubSource, "prompt": Prompt, "TextPart": TextPart, "ImagePart": ImagePart,
         "interleave": Interleave, "target": Target, "generation": Generation, "score": Scoring, "report": Rule,
-        "extract": Rule, "match": Rule,
+        "extract": Rule, "match": Rule, "judge": Rule, "join": Join, "shots": Shots, "draw": Draw,
+        "scoring_variants": ScoringVariant, "prompt_variants": PromptVariant, "submission": Submission,
     }  # fmt: skip
     for part in reversed(location[:-1]):
         if part in models:

@@ -64,7 +64,7 @@ def test_order_never_shows(rows: list[tuple[int, float | None, str]], dice: rand
         for repeat, (id, value, group) in enumerate(rows)
     ]
     mixed = dice.sample(given_rows, len(given_rows))
-    for name in AGGREGATORS:
+    for name in AGGREGATORS:  # every group that any of them needs stands in the rows
         options = {"by": ["category"]} if name == "mean" else {}
         found = aggregate(name, given_rows, options)
         assert found == aggregate(name, mixed, options)
@@ -103,9 +103,13 @@ def test_a_missing_group_is_named() -> None:
 def test_unknown_names_are_refused() -> None:
     """Unknown aggregations and options are named with those that exist."""
     with pytest.raises(TaskError, match="allowed: mean, mme"):
-        check_aggregate("median", {})
-    with pytest.raises(TaskError, match="allowed: metric, by"):
-        check_aggregate("mean", {"bye": []})
+        check_aggregate("median", {}, ())
+    with pytest.raises(TaskError, match="allowed: by, metric"):
+        check_aggregate("mean", {"bye": []}, ())
+    with pytest.raises(TaskError, match="needs question_id"):
+        check_aggregate("mme", {}, ["category"])
+    with pytest.raises(TaskError, match="names the group 'subject'; the task has: kind"):
+        check_aggregate("mean", {"by": ["subject"]}, ["kind"])
 
 
 def test_group_mean_weighs() -> None:

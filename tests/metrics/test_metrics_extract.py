@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmms_fast.metrics import EXTRACTORS, strip_reasoning
-from lmms_fast.metrics.extract import _NUMBERS, RANDOM
+from lmms_fast.metrics.mmmu import _NUMBERS, RANDOM
 from lmms_fast.types import Sample
 
 ANIMALS = ("cat", "dog", "red bird", "bird")

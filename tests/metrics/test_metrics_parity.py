@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lmms_fast.metrics import EXTRACTORS, ScoringRules, aggregate, score
+from lmms_fast.metrics import EXTRACTORS, aggregate, score, scoring
 from lmms_fast.types import Sample, Scored
 
 _FOLDER = os.environ.get("LMMS_FAST_PARITY_DIR")
@@ -72,7 +72,7 @@ def test_mmmu_val(name: str) -> None:
     assert outputs
     reference = json.loads(next(path for path in files if path.name == "total_val_output.json").read_text("utf-8"))
     golds = json.loads(next(path for path in files if path.name == "answer_dict_val.json").read_text("utf-8"))
-    rules, dice = ScoringRules("mmmu", match="mmmu"), random.Random(42)
+    rules, dice = scoring("mmmu", "mmmu"), random.Random(42)
     right = lucky = undecided = differing = 0
     for path in outputs:  # by name of the subject: the order in which the reference rolls
         for row in json.loads(path.read_text("utf-8")):
@@ -103,7 +103,7 @@ def test_mme(name: str) -> None:
     scored = []
     for row in sheet(next(path for path in files if path.suffix == ".xlsx")):
         sample = Sample("mme", row["index"], (), (row["answer"],))
-        verdict = score(sample, row["prediction"], ScoringRules("yes_no", match="mme"))
+        verdict = score(sample, row["prediction"], scoring("yes_no", "mme"))
         groups = {"category": row["category"], "question_id": row["image_path"]}
         scored.append(Scored(sample.id, 0, groups, verdict.value, verdict.prediction.answer is not None))
     perception, cognition, *_ = aggregate("mme", scored, {})
@@ -133,7 +133,7 @@ def test_pope(name: str) -> None:
 def test_ocrvqa(name: str) -> None:
     """Equality without case gives VLMEvalKit's accuracy."""
     expected, files = entry(name)
-    rules, values = ScoringRules("text", match="exact_ignore_case"), []
+    rules, values = scoring("text", "exact_ignore_case"), []
     for row in sheet(next(path for path in files if path.suffix == ".xlsx")):
         values.append(score(Sample("ocrvqa", row["index"], (), (row["answer"],)), row["prediction"], rules).value)
     assert 100 * sum(values) / len(values) == pytest.approx(expected["acc"])

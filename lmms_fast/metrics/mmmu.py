@@ -1,0 +1,195 @@
+"""MMMU (arXiv 2311.16502; repository MMMU-Benchmark/MMMU), from its definitions.
+
+Two implementations of the multiple-choice parser are in use and are not interchangeable: the authors' own looks for a
+letter between spaces, lmms-eval's for a letter before a space, whatever stands in front, so that it reads A out of
+"NASA said". The authors' is the default here.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from lmms_fast.metrics.letters import LETTERS
+from lmms_fast.metrics.plain import readings
+from lmms_fast.metrics.rule import Extractor, Matcher, Options
+from lmms_fast.types import Prediction, Sample
+
+RANDOM = "random"
+"""`Prediction.rule` of an answer that dice decided, so that they can be counted."""
+
+
+def _mmmu(text: str, sample: Sample, _: Options) -> Prediction:
+    """MMMU's parsers: letter for multiple choice, readings for open questions; nothing found stays nothing."""
+    return _parse_choice(text, sample.choices) if sample.choices else _parse_open(text)
+
+
+def _mmmu_random(text: str, sample: Sample, _: Options) -> Prediction:
+    """As `mmmu`, with the reference's dice where no letter is found.
+
+    Here the dice are seeded per sample, so the pick depends on neither order nor other samples; the reference draws
+    from one global stream. Figures published with dice are therefore met on average, not to the digit.
+    """
+    if not sample.choices:
+        return _parse_open(text)
+    return _with_dice(_parse_choice(text, sample.choices), sample)
+
+
+def _mmmu_lmms_eval(text: str, sample: Sample, _: Options) -> Prediction:
+    """As `mmmu_random`, with the multiple-choice parser of lmms-eval, for comparison with its numbers.
+
+    Open questions are read as the benchmark defines them; lmms-eval v0.3.5 to v0.7.2 scores them all wrong.
+    """
+    if not sample.choices:
+        return _parse_open(text)
+    return _with_dice(_parse_choice_lmms_eval(text, sample.choices), sample)
+
+
+def _with_dice(prediction: Prediction, sample: Sample) -> Prediction:
+    if prediction.answer is not None:
+        return prediction
+    pick = random.Random(sample.key).choice(LETTERS[: len(sample.choices)])
+    return Prediction(pick, RANDOM)
+
+
+_LONG_ANSWER_TOKENS = 5
+"""An option's text is looked for only in responses of more tokens than this."""
+
+_INDICATORS = ("could be ", "so ", "is ", "thus ", "therefore ", "final ", "answer ", "result ")
+_PUNCTUATION = (":", ",", ".", "!", "?", ";", "'")
+
+# The reference's three expressions, made linear: it walks a long run of digits again from every digit of the run. A
+# match can only begin where its run of digits begins and never gives digits back, hence the (?<!\d) and the ++.
+_NUMBERS = (
+    re.compile(r"-?\b\d{1,3}(?:,\d{3})+\b"),
+    re.compile(r"-?(?<!\d)\d++(?:\.\d++)?[eE][+-]?\d++"),
+    re.compile(r"-?(?:(?<!\d)\d++\.\d++|\.\d++|(?<!\d)\d++\b)(?![eE][+-]?\d)(?![,\d])"),
+)
+
+
+def _parse_choice(text: str, choices: Sequence[str]) -> Prediction:
+    """The authors' multiple-choice parser without its dice: nothing found is None.
+
+    Stages: options written ``(X)``; else a letter between spaces; else, in a response of more than five tokens, option
+    texts. Of several candidates the one written last wins.
+    """
+    options = dict(zip(LETTERS, choices, strict=False))
+    padded = _padded(text)
+    for stage, write in (("(X)", "({})".format), ("X", " {} ".format)):
+        if found := _last_written(padded, {letter: write(letter) for letter in options}):
+            return Prediction(found, f"mmmu: {stage}")
+    return _by_option_text(padded, options)
+
+
+def _parse_choice_lmms_eval(text: str, choices: Sequence[str]) -> Prediction:
+    """lmms-eval's form of the parser (task utilities of its `mmmu`), without its dice.
+
+    Stages: ``(X)``; a letter before a space; a letter before a period; option texts. Several candidates of either
+    letter stage are told apart by where they stand between spaces, which may be nowhere: then the first letter wins.
+    """
+    options = dict(zip(LETTERS, choices, strict=False))
+    padded = _padded(text)
+    if found := _last_written(padded, {letter: f"({letter})" for letter in options}):
+        return Prediction(found, "mmmu_lmms_eval: (X)")
+    for suffix in (" ", "."):
+        candidates = [letter for letter in options if letter + suffix in padded]
+        if candidates:
+            found = max(candidates, key=lambda letter: padded.rfind(f" {letter} "))
+            return Prediction(found, f"mmmu_lmms_eval: X{suffix}".rstrip())
+    return _by_option_text(padded, options)
+
+
+def _parse_open(text: str) -> Prediction:
+    """The parser for open questions: every reading of the response, numbers as floats.
+
+    Of each line it keeps the shortest text behind a word such as "is" or "therefore" (or, in the last line, "="), or
+    else the whole response, and adds the numbers in what it kept. The reference means to split sentences too, but
+    lower-cases before it looks for a capital; it splits lines only, and so does this.
+    """
+    whole = text.strip().strip(".").lower()
+    if not whole:
+        return Prediction(None, "mmmu: open")
+    lines = whole.split("\n")
+    tails = [_tail(line, _INDICATORS) for line in lines[:-1]] + [_tail(lines[-1], (*_INDICATORS, "="))]
+    kept = [tail for tail in tails if tail and tail not in _PUNCTUATION] or [whole]
+    numbers = [number for part in kept for form in _NUMBERS for number in form.findall(part)]
+    readings = dict.fromkeys(reading for item in kept + numbers for reading in normalise_open(item))
+    return Prediction(tuple(readings), "mmmu: open")
+
+
+def normalise_open(item: str) -> tuple[str | float, ...]:
+    """A number to two decimals, else lower case; one character becomes ``" x"`` and ``"x "``.
+
+    The padding keeps a one-letter gold from matching inside every word.
+    """
+    item = item.strip()
+    try:
+        return (round(float(item.replace(",", "")), 2),)
+    except ValueError:
+        item = item.lower()
+    return (f" {item}", f"{item} ") if len(item) == 1 else (item,)
+
+
+def _padded(text: str) -> str:
+    for character in ",.!?;:'":  # one pass, in this order: "A.," loses both marks, "A,." keeps its comma
+        text = text.strip(character)
+    return f" {text} "
+
+
+def _last_written(text: str, forms: Mapping[str, str]) -> str | None:
+    """The key whose form occurs last; the first key wins a tie."""
+    positions = {key: text.rfind(form) for key, form in forms.items()}
+    best = max(positions, key=lambda key: positions[key], default=None)
+    return best if best is not None and positions[best] >= 0 else None
+
+
+def _by_option_text(padded: str, options: Mapping[str, str]) -> Prediction:
+    found = None
+    if len(padded.split()) > _LONG_ANSWER_TOKENS:
+        found = _last_written(padded.lower(), {letter: option.lower() for letter, option in options.items()})
+    return Prediction(found, "mmmu: option text" if found else "mmmu: nothing")
+
+
+def _tail(line: str, indicators: Sequence[str]) -> str:
+    """The shortest text behind any indicator, "" if none occurs.
+
+    An empty tail gives way to the next indicator's, however long, as in the reference.
+    """
+    best = ""
+    for indicator in indicators:
+        if indicator in line:
+            tail = line.rpartition(indicator)[2].strip()
+            if not best or len(tail) < len(best):
+                best = tail
+    return best
+
+
+def _mmmu_match(prediction: Prediction, sample: Sample, options: Options) -> float:
+    """MMMU: the letter for multiple choice; for open questions an equal number or a text that contains the gold."""
+    if sample.choices:
+        return float(prediction.answer in sample.target)
+    return float(_matches_open(readings(prediction), sample.target))
+
+
+def _matches_open(readings: Sequence[str | float], golds: Sequence[str]) -> bool:
+    """True if a number read equals a gold number, or a text read contains a gold text."""
+    wanted = [form for gold in golds for form in normalise_open(gold)]
+    numbers = {form for form in wanted if isinstance(form, float)}
+    texts = [form for form in wanted if isinstance(form, str)]
+    return any(
+        reading in numbers if isinstance(reading, float) else any(text in reading for text in texts)
+        for reading in readings
+    )
+
+
+EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
+    {
+        "mmmu": Extractor(_mmmu),
+        "mmmu_random": Extractor(_mmmu_random),
+        "mmmu_lmms_eval": Extractor(_mmmu_lmms_eval),
+    }
+)
+
+MATCHERS: Mapping[str, Matcher] = MappingProxyType({"mmmu": Matcher(_mmmu_match)})

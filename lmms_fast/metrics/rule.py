@@ -1,0 +1,149 @@
+"""What a named rule is: a function, the options it takes, and how options are checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Protocol, TypeVar
+
+from lmms_fast.errors import TaskError
+from lmms_fast.types import Aggregate, JudgeQuestion, Prediction, Sample, Score, Scored
+
+T = TypeVar("T")
+Options = Mapping[str, Any]
+NONE: Options = MappingProxyType({})
+
+
+def _anything(_: Options) -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Extractor:
+    """(text, sample, options) → what was found. Never raises, whatever the text; time about linear in its length.
+
+    In a chain the answer of one is the text of the next.
+    """
+
+    run: Callable[[str, Sample, Options], Prediction]
+    options: frozenset[str] = frozenset()
+    check: Callable[[Options], None] = _anything
+    """Raises TaskError for values the rule cannot use."""
+    needs: frozenset[str] = frozenset()
+    """Facts of the sample that it reads."""
+
+    def __call__(self, text: str, sample: Sample, options: Options = NONE) -> Prediction:
+        """Run it."""
+        return self.run(text, sample, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Matcher:
+    """(what was found, sample, options) → 0.0 wrong … 1.0 right, or several such numbers by name, the headline first.
+
+    Called only where an answer was found, but for `sees_silence`: no answer is 0.0 under every other rule.
+    """
+
+    run: Callable[[Prediction, Sample, Options], float | Mapping[str, float]]
+    options: frozenset[str] = frozenset()
+    check: Callable[[Options], None] = _anything
+    needs: frozenset[str] = frozenset()
+    """Facts of the sample that it reads."""
+    sees_silence: bool = False
+    """For the few benchmarks whose rule gives a number to an empty response too."""
+
+    def __call__(self, prediction: Prediction, sample: Sample, options: Options = NONE) -> Score:
+        """The verdict on a prediction."""
+        if prediction.answer is None and not self.sees_silence:
+            return Score(0.0, prediction)
+        found = self.run(prediction, sample, options)
+        if isinstance(found, Mapping):
+            return Score(next(iter(found.values())), prediction, found)
+        return Score(found, prediction)
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Asks a judge model what rules cannot tell. No I/O here: `ask` builds the question, `read` reads the reply."""
+
+    ask: Callable[[str, Prediction, Sample, Options], JudgeQuestion | Score]
+    """(response, what was extracted, sample, options) → the question, or the score where the rules can tell."""
+    read: Callable[[str, Sample, Options], Score | None]
+    """(the judge's reply, sample, options) → the score; None where the reply does not follow the form asked for."""
+    model: str
+    """The judge that the benchmark's published numbers rest on."""
+    max_tokens: int = 1024
+    temperature: float = 0.0
+    options: frozenset[str] = frozenset()
+    check: Callable[[Options], None] = _anything
+    needs: frozenset[str] = frozenset()
+    """Facts of the sample that it reads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregator:
+    """(all samples of a task, options) → headline(s) first, then groups. No number depends on the order.
+
+    In every `Aggregate`, n + n_failed is the number of samples given, each repeat counted, and n_no_answer is part
+    of n.
+    """
+
+    run: Callable[[Sequence[Scored], Options], list[Aggregate]]
+    options: frozenset[str] = frozenset()
+    check: Callable[[Options], None] = _anything
+    needs: frozenset[str] = frozenset()
+    """Groups of the task that it reads whatever its options."""
+    whole: bool = False
+    """The number means what the benchmark says only over the complete set (CIDEr's document frequencies, groups)."""
+    bounded: bool = True
+    """Whether "all of the rest wrong" and "all right" have a meaning for it (not for CIDEr, which needs texts)."""
+
+    def __call__(self, scored: Sequence[Scored], options: Options = NONE) -> list[Aggregate]:
+        """Run it."""
+        return self.run(scored, options)
+
+
+class Rule(Protocol):
+    """What the four kinds have in common."""
+
+    @property
+    def options(self) -> frozenset[str]:
+        """Names it takes."""
+        ...
+
+    @property
+    def check(self) -> Callable[[Options], None]:
+        """Looks at their values."""
+        ...
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Facts, or groups, of the task that it reads."""
+        ...
+
+
+def check_rule(key: str, name: str, options: Options, table: Mapping[str, Rule], given: Collection[str]) -> None:
+    """Raise TaskError for a rule or option that does not exist, or a fact (or group) that the rule lacks."""
+    if name not in table:
+        raise TaskError(f"{key}: '{name}' is not a rule; allowed: {', '.join(sorted(table))}.")
+    allowed = table[name].options
+    for option in options:
+        if option not in allowed:
+            known = f"allowed: {', '.join(sorted(allowed))}" if allowed else "the rule takes none"
+            raise TaskError(f"{key}: rule '{name}' has no option '{option}'; {known}.")
+    if missing := table[name].needs - set(given):
+        raise TaskError(
+            f"{key}: rule '{name}' needs {', '.join(sorted(missing))}; the task declares none of that name."
+        )
+    table[name].check(options)
+
+
+def merged(*tables: Mapping[str, T]) -> Mapping[str, T]:
+    """One table out of the modules' own. Raises ValueError for a name that two of them use."""
+    found: dict[str, T] = {}
+    for table in tables:
+        if twice := found.keys() & table.keys():
+            raise ValueError(f"two rules are called {', '.join(sorted(twice))}")
+        found.update(table)
+    return MappingProxyType(found)

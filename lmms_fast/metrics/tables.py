@@ -1,0 +1,29 @@
+"""Every rule by the name that a task's YAML uses. A new rule goes into the table of the module it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
+
+from lmms_fast.errors import TaskError
+from lmms_fast.metrics import aggregate as means
+from lmms_fast.metrics import letters, mmmu, plain, yes_no
+from lmms_fast.metrics.rule import NONE, Aggregator, Extractor, Judge, Matcher, Options, check_rule, merged
+from lmms_fast.types import Aggregate, Scored
+
+EXTRACTORS: Mapping[str, Extractor] = merged(plain.EXTRACTORS, yes_no.EXTRACTORS, letters.EXTRACTORS, mmmu.EXTRACTORS)
+MATCHERS: Mapping[str, Matcher] = merged(plain.MATCHERS, yes_no.MATCHERS, mmmu.MATCHERS)
+JUDGES: Mapping[str, Judge] = MappingProxyType({})
+AGGREGATORS: Mapping[str, Aggregator] = merged(means.AGGREGATORS)
+
+
+def aggregate(name: str, scored: Sequence[Scored], options: Options = NONE) -> list[Aggregate]:
+    """The named aggregation over the samples of a task; it must have passed `check_aggregate`. Raises TaskError."""
+    return AGGREGATORS[name](scored, options)
+
+
+def check_aggregate(name: str, options: Options, groups: Collection[str]) -> None:
+    """Raise TaskError for an aggregation, option or group that does not exist. `groups` are those the task declares."""
+    check_rule("report", name, options, AGGREGATORS, groups)
+    if unknown := [column for column in options.get("by", ()) if column not in groups]:
+        raise TaskError(f"report: `by` names the group '{unknown[0]}'; the task has: {', '.join(groups) or 'none'}.")
