@@ -10,7 +10,7 @@ from lmms_fast.config.spec import make_spec
 from lmms_fast.events import Event, Notify
 from lmms_fast.journal.store import Journal
 from lmms_fast.pipeline.run import run, run_to_end
-from lmms_fast.report.result import RunResult, finish, load, recorded_tasks
+from lmms_fast.report.result import RunResult, check_scorings, finish, load, recorded_tasks
 
 
 def _silent(_: Event) -> None:
@@ -34,8 +34,12 @@ def evaluate(
     return run_to_end(run(spec, notify))
 
 
-def rescore(path: Path | str, include_path: Sequence[Path] = ()) -> RunResult:
-    """Score a run's stored responses again, with the task files as they are now; no model, no dataset."""
+def rescore(path: Path | str, include_path: Sequence[Path] = (), scorings: Sequence[str] = ()) -> RunResult:
+    """Score a run's stored responses again, with the task files as they are now; no model, no dataset.
+
+    `scorings` names variants to be reported too. Raises UsageError.
+    """
     with load(Path(path)) as directory, Journal(directory.journal) as journal:
         chosen = recorded_tasks(directory, include_path)
-        return finish(directory, journal, chosen.tasks, chosen.groups)
+        check_scorings(chosen.tasks, scorings)
+        return finish(directory, journal, chosen.tasks, chosen.groups, scorings)

@@ -72,6 +72,14 @@ def evaluate(
     repeats: Annotated[int | None, _option("--repeats", "Ask every sample so many times.")] = None,
     seed: Annotated[int | None, _option("--seed", "Seed for sampling at temperature > 0. Default: 0.")] = None,
     system_prompt: Annotated[str | None, _option("--system-prompt", "System turn instead of the task's.")] = None,
+    prompt_variant: Annotated[
+        str | None, _option("--prompt-variant", "A named prompt of the tasks (see `tasks show`). Default: the one meant "
+                            "for the model, where its name tells.")
+    ] = None,
+    scoring: Annotated[
+        str | None, _option("--scoring", "Report the same answers by these named rules too (such as lmms-eval), "
+                            "comma-separated, beside the benchmark's own.")
+    ] = None,
     max_tokens: Annotated[int | None, _option("--max-tokens", "Answer length instead of the task's.")] = None,
     temperature: Annotated[float | None, _option("--temperature", "Instead of the task's.")] = None,
     top_p: Annotated[float | None, _option("--top-p", "Instead of the task's.")] = None,
@@ -163,12 +171,15 @@ def resume(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> Non
 def score(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     include_path: Annotated[list[Path] | None, _option("--include-path", "Folder with task YAMLs of your own.")] = None,
+    scoring: Annotated[
+        str | None, _option("--scoring", "Named rules to report beside the benchmark's own (such as lmms-eval).")
+    ] = None,
 ) -> None:
     """Score a run's stored responses again, with the tasks' rules as they are now; no model, no dataset."""
     from lmms_fast.api import rescore
     from lmms_fast.cli import execute
 
-    execute.print_result(rescore(run, include_path or ()))
+    execute.print_result(rescore(run, include_path or (), scoring.split(",") if scoring else ()))
 
 
 _server_args: list[str] = []

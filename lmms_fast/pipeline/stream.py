@@ -43,7 +43,7 @@ from lmms_fast.pipeline.channel import Channel, feed_all
 from lmms_fast.pipeline.dispatch import Dispatcher
 from lmms_fast.pipeline.stop import GRACE_S, Stop
 from lmms_fast.pipeline.watch import mind, revive, watched
-from lmms_fast.report.result import judge, rules_of
+from lmms_fast.report.result import judge, rules_of, value_of
 from lmms_fast.server.command import installed
 from lmms_fast.server.hints import tail
 from lmms_fast.server.launch import Server
@@ -169,7 +169,7 @@ class _Stream:
         self._journal.append(item.record, outcome, self._plan.longer.max_tokens if self._plan.longer else None)
         self._channel.give_back(size)
         verdict = judge(item.record, outcome, self._rules[item.task])
-        value = None if verdict is None else verdict.value
+        value = value_of(verdict)
         if isinstance(outcome, Failure):
             self._tell(SampleDone(item.task, item.key, value, outcome.kind, 0, outcome.attempts, None))
             return

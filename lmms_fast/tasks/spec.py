@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ from lmms_fast.errors import TaskError
 
 # The C loader where PyYAML was built with it: a tenth of the time, and a list of all tasks reads every file.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DEFAULT = "default"
 _VALUES_MAX, _DEPTH_MAX = 100_000, 50
 
 
@@ -263,6 +265,8 @@ class Task(_Strict):
     """Jinja expression (mostly a column); --limit never parts rows for which it is equal, wherever they stand."""
     generation: Generation = Generation()
     prompt_variants: dict[str, PromptVariant] = {}
+    prompt_variant: str = Field(default=DEFAULT, init=False)
+    """Which one this is."""
     score: Scoring
     report: tuple[Rule, ...] = (Rule(name="mean"),)
     """Aggregations; the first one's first number is the task's headline."""
@@ -288,12 +292,42 @@ class Task(_Strict):
     def _bare_template(cls, value: Any) -> Any:
         return {"template": value} if isinstance(value, str) else value
 
+    def prompted_by(self, variant: str) -> Task:
+        """The task with the prompt of a variant; itself where it has none of that name."""
+        if variant not in self.prompt_variants:
+            return self
+        other = self.prompt_variants[variant]
+        return self.model_copy(update={
+            "prompt": other.prompt or self.prompt,
+            "generation": other.generation or self.generation,
+            "prompt_variant": variant,
+        })  # fmt: skip
+
+    def variant_for(self, model: str) -> str:
+        """The prompt variant that is the default for a model of that name."""
+        name = model.lower()
+        return next((variant for variant, other in self.prompt_variants.items()
+                     if any(fnmatch.fnmatchcase(name, pattern) for pattern in other.models)), DEFAULT)  # fmt: skip
+
+    def scored_by(self, variant: str) -> Task:
+        """The task with the rules of a scoring variant. Raises KeyError for a name it does not have."""
+        other = self.scoring_variants[variant]
+        return self.model_copy(update={
+            "score": other.score or self.score, "report": other.report or self.report, "scoring_variants": {},
+        })  # fmt: skip
+
     def digest(self) -> str:
         """Hash of everything that decides prompts and scores; two runs with equal digests are comparable."""
-        hasher = hashlib.blake2b(orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS), digest_size=8)
+        content = self.model_dump(mode="json", exclude_defaults=True, exclude=_DESCRIBES)
+        hasher = hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=8)
         if self.hooks:
             hasher.update((self.file.parent / self.hooks).read_bytes())
         return hasher.hexdigest()
+
+
+_DESCRIBES = {"benchmark", "about", "source", "licence", "size", "fidelity", "scoring_variants", "prompt_variants",
+              "submission"}  # fmt: skip
+"""What a task says about itself, and what does not touch the scores of this run."""
 
 
 class Group(_Strict):
