@@ -2,14 +2,14 @@
 
 Two implementations of the multiple-choice parser are in use and are not interchangeable: the authors' own looks for a
 letter between spaces, lmms-eval's for a letter before a space, whatever stands in front, so that it reads A out of
-"NASA said". The authors' is the default here.
+"NASA said". The authors' is the default here. MMMU-Pro's authors use the second form behind a rule of their own.
 """
 
 from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from lmms_fast.metrics.letters import LETTERS
@@ -34,7 +34,7 @@ def _mmmu_random(text: str, sample: Sample, _: Options) -> Prediction:
     """
     if not sample.choices:
         return _parse_open(text)
-    return _with_dice(_parse_choice(text, sample.choices), sample)
+    return with_dice(_parse_choice(text, sample.choices), sample)
 
 
 def _mmmu_lmms_eval(text: str, sample: Sample, _: Options) -> Prediction:
@@ -44,14 +44,37 @@ def _mmmu_lmms_eval(text: str, sample: Sample, _: Options) -> Prediction:
     """
     if not sample.choices:
         return _parse_open(text)
-    return _with_dice(_parse_choice_lmms_eval(text, sample.choices), sample)
+    return with_dice(_parse_choice_lmms_eval(text, sample.choices), sample)
 
 
-def _with_dice(prediction: Prediction, sample: Sample) -> Prediction:
-    if prediction.answer is not None:
+def _mmmu_pro(text: str, sample: Sample, _: Options) -> Prediction:
+    """MMMU-Pro's parser (arXiv 2409.02813; repository MMMU-Benchmark/MMMU) without its dice.
+
+    The one option whose letter occurs behind the last ``Answer:``, be it inside a word ("Answer: Cannot say" is C);
+    where none or several do, lmms-eval's form of MMMU's parser on the whole response.
+    """
+    start = text.rfind("Answer:")
+    stated = text[start + len("Answer:") :] if start >= 0 else ""
+    occurring = [letter for letter in LETTERS[: len(sample.choices)] if letter in stated]
+    if len(occurring) == 1:
+        return Prediction(occurring[0], "mmmu_pro: Answer:")
+    return _parse_choice_lmms_eval(text, sample.choices)
+
+
+def _mmmu_pro_random(text: str, sample: Sample, options: Options) -> Prediction:
+    """As `mmmu_pro`, with dice where no letter is found; seeded per sample, as in `mmmu_random`."""
+    return with_dice(_mmmu_pro(text, sample, options), sample)
+
+
+def with_dice(prediction: Prediction, sample: Sample, letters: str = "") -> Prediction:
+    """The prediction, or where it is none, a letter of the sample's options (without options: of `letters`) by dice.
+
+    The dice are the sample's own, so the pick depends on neither order nor other samples.
+    """
+    letters = LETTERS[: len(sample.choices)] or letters
+    if prediction.answer is not None or not letters:
         return prediction
-    pick = random.Random(sample.key).choice(LETTERS[: len(sample.choices)])
-    return Prediction(pick, RANDOM)
+    return Prediction(random.Random(sample.key).choice(letters), RANDOM)
 
 
 _LONG_ANSWER_TOKENS = 5
@@ -76,10 +99,10 @@ def _parse_choice(text: str, choices: Sequence[str]) -> Prediction:
     texts. Of several candidates the one written last wins.
     """
     options = dict(zip(LETTERS, choices, strict=False))
-    padded = _padded(text)
-    for stage, write in (("(X)", "({})".format), ("X", " {} ".format)):
-        if found := _last_written(padded, {letter: write(letter) for letter in options}):
-            return Prediction(found, f"mmmu: {stage}")
+    padded = pad(text)
+    for stage in ("(X)", " X "):
+        if found := last_written(padded, letter_forms(options, stage)):
+            return Prediction(found, f"mmmu: {stage.strip()}")
     return _by_option_text(padded, options)
 
 
@@ -90,14 +113,12 @@ def _parse_choice_lmms_eval(text: str, choices: Sequence[str]) -> Prediction:
     letter stage are told apart by where they stand between spaces, which may be nowhere: then the first letter wins.
     """
     options = dict(zip(LETTERS, choices, strict=False))
-    padded = _padded(text)
-    if found := _last_written(padded, {letter: f"({letter})" for letter in options}):
+    padded = pad(text)
+    if found := last_written(padded, letter_forms(options, "(X)")):
         return Prediction(found, "mmmu_lmms_eval: (X)")
-    for suffix in (" ", "."):
-        candidates = [letter for letter in options if letter + suffix in padded]
-        if candidates:
-            found = max(candidates, key=lambda letter: padded.rfind(f" {letter} "))
-            return Prediction(found, f"mmmu_lmms_eval: X{suffix}".rstrip())
+    for stage in ("X ", "X."):
+        if found := last_between_spaces(padded, letter_forms(options, stage)):
+            return Prediction(found, f"mmmu_lmms_eval: {stage.strip()}")
     return _by_option_text(padded, options)
 
 
@@ -112,8 +133,7 @@ def _parse_open(text: str) -> Prediction:
     if not whole:
         return Prediction(None, "mmmu: open")
     lines = whole.split("\n")
-    tails = [_tail(line, _INDICATORS) for line in lines[:-1]] + [_tail(lines[-1], (*_INDICATORS, "="))]
-    kept = [tail for tail in tails if tail and tail not in _PUNCTUATION] or [whole]
+    kept = tails(lines[:-1], _INDICATORS) + tails(lines[-1:], (*_INDICATORS, "=")) or [whole]
     numbers = [number for part in kept for form in _NUMBERS for number in form.findall(part)]
     readings = dict.fromkeys(reading for item in kept + numbers for reading in normalise_open(item))
     return Prediction(tuple(readings), "mmmu: open")
@@ -132,24 +152,46 @@ def normalise_open(item: str) -> tuple[str | float, ...]:
     return (f" {item}", f"{item} ") if len(item) == 1 else (item,)
 
 
-def _padded(text: str) -> str:
+def pad(text: str) -> str:
+    """Without outer punctuation, between two spaces: what MMMU's parsers and those made after them look at."""
     for character in ",.!?;:'":  # one pass, in this order: "A.," loses both marks, "A,." keeps its comma
         text = text.strip(character)
     return f" {text} "
 
 
-def _last_written(text: str, forms: Mapping[str, str]) -> str | None:
+def letter_forms(letters: Iterable[str], form: str) -> dict[str, str]:
+    """What each letter looks like in a form that is written with X: ``(X)``, ``X.``."""
+    return {letter: form.replace("X", letter) for letter in letters}
+
+
+def last_written(text: str, forms: Mapping[str, str]) -> str | None:
     """The key whose form occurs last; the first key wins a tie."""
     positions = {key: text.rfind(form) for key, form in forms.items()}
     best = max(positions, key=lambda key: positions[key], default=None)
     return best if best is not None and positions[best] >= 0 else None
 
 
+def last_between_spaces(padded: str, forms: Mapping[str, str]) -> str | None:
+    """Of the letters whose form occurs, the one that stands last between spaces; the first where none stands so."""
+    candidates = [letter for letter, form in forms.items() if form in padded]
+    return max(candidates, key=lambda letter: padded.rfind(f" {letter} "), default=None)
+
+
 def _by_option_text(padded: str, options: Mapping[str, str]) -> Prediction:
     found = None
-    if len(padded.split()) > _LONG_ANSWER_TOKENS:
-        found = _last_written(padded.lower(), {letter: option.lower() for letter, option in options.items()})
+    if is_long(padded):
+        found = last_written(padded.lower(), {letter: option.lower() for letter, option in options.items()})
     return Prediction(found, "mmmu: option text" if found else "mmmu: nothing")
+
+
+def is_long(text: str) -> bool:
+    """True where MMMU's parsers look for the texts of options."""
+    return len(text.split()) > _LONG_ANSWER_TOKENS
+
+
+def tails(lines: Iterable[str], indicators: Sequence[str]) -> list[str]:
+    """Of each line the shortest text behind any indicator, where it is more than a punctuation mark."""
+    return [tail for line in lines if (tail := _tail(line, indicators)) and tail not in _PUNCTUATION]
 
 
 def _tail(line: str, indicators: Sequence[str]) -> str:
@@ -189,6 +231,8 @@ EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
         "mmmu": Extractor(_mmmu),
         "mmmu_random": Extractor(_mmmu_random),
         "mmmu_lmms_eval": Extractor(_mmmu_lmms_eval),
+        "mmmu_pro": Extractor(_mmmu_pro),
+        "mmmu_pro_random": Extractor(_mmmu_pro_random),
     }
 )
 
