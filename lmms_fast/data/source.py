@@ -74,14 +74,14 @@ def _joined(source: Source, join: Join, task: Task, others: Mapping[Any, Doc]) -
     """Rows with the columns that another part of the dataset has for them."""
 
     def rows(columns: Columns) -> Iterator[Doc]:
-        if columns is not None and not columns & set(join.columns):
+        if columns is not None and not columns & set(join.take):
             yield from source.rows(columns)
             return
         for doc in source.rows(None):
-            if doc[join.on] not in others:
-                raise DataError(f"task {task.task}: {join.on} {doc[join.on]!r} is not in {join.config}/{join.split}.")
-            other = others[doc[join.on]]
-            yield {**doc, **{name: other[name] for name in join.columns}}
+            if doc[join.column] not in others:
+                raise DataError(f"task {task.task}: {join.column} {doc[join.column]!r} is not in {join.config}/{join.split}.")
+            other = others[doc[join.column]]
+            yield {**doc, **{name: other[name] for name in join.take}}
 
     return replace(source, rows=rows)
 

@@ -17,6 +17,7 @@ from lmms_fast.errors import TaskError
 # The C loader where PyYAML was built with it: a tenth of the time, and a list of all tasks reads every file.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DEFAULT = "default"
+_EXTENDS_MAX = 3
 _VALUES_MAX, _DEPTH_MAX = 100_000, 50
 
 
@@ -37,11 +38,12 @@ class Join(_Strict):
 
     config: str
     split: str
-    on: str
-    """Column of the rows …"""
+    column: str
+    """Of the rows …"""
     key: str
-    """… and the column there with the same value, once each."""
-    columns: tuple[str, ...] = Field(min_length=1)
+    """… and the one there that has the same value, once each."""
+    take: tuple[str, ...] = Field(min_length=1)
+    """Columns to be had from there."""
 
 
 class Shots(_Strict):
@@ -350,11 +352,12 @@ class Group(_Strict):
 def load_file(path: Path) -> Task | Group:
     """Read one task or group file. Raises TaskError with file, key and what is allowed."""
     content = _read(path)
-    if (parent := content.pop("extends", None)) is not None:
-        base = _read(path.parent / str(parent))
-        if "extends" in base:
-            raise TaskError(f"{path}: extends {parent}, which itself extends another file; only one step is allowed.")
-        content = _merge(base, content)
+    for step in range(_EXTENDS_MAX + 1):
+        if (parent := content.pop("extends", None)) is None:
+            break
+        if step == _EXTENDS_MAX:
+            raise TaskError(f"{path}: extends files more than {_EXTENDS_MAX} deep; a file may not extend itself.")
+        content = _merge(_read(path.parent / str(parent)), content)
     model: type[Task | Group] = Group if "group" in content else Task
     try:
         found = model.model_validate({**content, "file": path})
