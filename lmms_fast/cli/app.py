@@ -73,8 +73,8 @@ def evaluate(
     seed: Annotated[int | None, _option("--seed", "Seed for sampling at temperature > 0. Default: 0.")] = None,
     system_prompt: Annotated[str | None, _option("--system-prompt", "System turn instead of the task's.")] = None,
     prompt_variant: Annotated[
-        str | None, _option("--prompt-variant", "A named prompt of the tasks (see `tasks show`). Default: the one meant "
-                            "for the model, where its name tells.")
+        str | None, _option("--prompt-variant", "A named prompt of the tasks (see `tasks show`). Default: the one "
+                            "meant for the model, where its name tells.")
     ] = None,
     scoring: Annotated[
         str | None, _option("--scoring", "Report the same answers by these named rules too (such as lmms-eval), "

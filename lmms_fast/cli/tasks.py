@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lmms_fast.errors import UsageError
+
 app = typer.Typer(help="What can be evaluated.", no_args_is_help=True, rich_markup_mode=None)
 _Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Folder with task YAMLs of your own.")]
 
 
 @app.command("list")
-def list_tasks(include_path: _Include = None) -> None:
-    """All tasks and groups, with a line about each."""
+def list_tasks(
+    pattern: Annotated[str, typer.Argument(help="Only names that match, such as 'doc*'.")] = "*",
+    include_path: _Include = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the table of tasks/README.md.")] = False,
+) -> None:
+    """All tasks and groups: samples, what is shown to the model, how it is scored."""
+    import fnmatch
+
     from rich.console import Console
     from rich.table import Table
 
     from lmms_fast.tasks.catalog import Catalog
-    from lmms_fast.tasks.spec import Group
+    from lmms_fast.tasks.page import COLUMNS, line_of, markdown_table
 
     catalog = Catalog(include_path or ())
-    table = Table(box=None, pad_edge=False)
-    table.add_column("name", style="bold")
-    table.add_column("about")
-    for name in catalog.names():
-        found = catalog.load(name)
-        members = f" ({', '.join(found.tasks)})" if isinstance(found, Group) else ""
-        table.add_row(name, found.about + members)
-    Console().print(table)
+    found = [catalog.load(name) for name in fnmatch.filter(catalog.names(), pattern)]
+    if not found:
+        raise UsageError(f"no task matches '{pattern}'; `lmms-fast tasks list` shows all.")
+    if markdown:
+        print(markdown_table(found))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in COLUMNS[:-1]:
+        table.add_column(column, no_wrap=True, justify="right" if column == "samples" else "left")
+    table.add_column("about", no_wrap=not sys.stdout.isatty())
+    for one in found:
+        line = line_of(one)
+        table.add_row(*line[:-1], one.about, style="bold" if not line[1] and not line[2] else None)
+    Console(width=None if sys.stdout.isatty() else 240).print(table)
 
 
 @app.command()
 def show(name: str, include_path: _Include = None) -> None:
-    """A task's whole definition, defaults filled in."""
+    """A task's definition as its file and those it extends make it; what is left out has its default."""
     import yaml
 
     from lmms_fast.tasks.catalog import Catalog
 
     found = Catalog(include_path or ()).load(name)
-    print(yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110).rstrip())
+    content = found.model_dump(mode="json", exclude_defaults=True)
+    print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110).rstrip())
     print(f"# {found.file}")
 
 
