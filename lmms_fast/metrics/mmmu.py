@@ -66,15 +66,15 @@ def _mmmu_pro_random(text: str, sample: Sample, options: Options) -> Prediction:
     return with_dice(_mmmu_pro(text, sample, options), sample)
 
 
-def with_dice(prediction: Prediction, sample: Sample, letters: str = "") -> Prediction:
-    """The prediction, or where it is none, a letter of the sample's options (without options: of `letters`) by dice.
+def with_dice(prediction: Prediction, sample: Sample, candidates: str | None = None) -> Prediction:
+    """The prediction, or where it is none, a character of `candidates` by dice; default the letters of the options.
 
     The dice are the sample's own, so the pick depends on neither order nor other samples.
     """
-    letters = LETTERS[: len(sample.choices)] or letters
-    if prediction.answer is not None or not letters:
+    candidates = LETTERS[: len(sample.choices)] if candidates is None else candidates
+    if prediction.answer is not None or not candidates:
         return prediction
-    return Prediction(random.Random(sample.key).choice(letters), RANDOM)
+    return Prediction(random.Random(sample.key).choice(candidates), RANDOM)
 
 
 _LONG_ANSWER_TOKENS = 5
@@ -85,9 +85,10 @@ _PUNCTUATION = (":", ",", ".", "!", "?", ";", "'")
 
 # The reference's three expressions, made linear: it walks a long run of digits again from every digit of the run. A
 # match can only begin where its run of digits begins and never gives digits back, hence the (?<!\d) and the ++.
+NUMBER_WITH_EXPONENT = re.compile(r"-?(?<!\d)\d++(?:\.\d++)?[eE][+-]?\d++")
 _NUMBERS = (
     re.compile(r"-?\b\d{1,3}(?:,\d{3})+\b"),
-    re.compile(r"-?(?<!\d)\d++(?:\.\d++)?[eE][+-]?\d++"),
+    NUMBER_WITH_EXPONENT,
     re.compile(r"-?(?:(?<!\d)\d++\.\d++|\.\d++|(?<!\d)\d++\b)(?![eE][+-]?\d)(?![,\d])"),
 )
 
@@ -215,6 +216,12 @@ def _mmmu_match(prediction: Prediction, sample: Sample, options: Options) -> flo
     return float(_matches_open(readings(prediction), sample.target))
 
 
+def _mmmu_lmms_eval_match(prediction: Prediction, sample: Sample, _: Options) -> float:
+    """As lmms-eval v0.3.5 to v0.7.2 compares: open questions are always wrong, since the first reading is taken apart
+    into its characters, none of which holds a gold padded to two."""
+    return float(bool(sample.choices) and prediction.answer in sample.target)
+
+
 def _matches_open(readings: Sequence[str | float], golds: Sequence[str]) -> bool:
     """True if a number read equals a gold number, or a text read contains a gold text."""
     wanted = [form for gold in golds for form in normalise_open(gold)]
@@ -236,4 +243,6 @@ EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
     }
 )
 
-MATCHERS: Mapping[str, Matcher] = MappingProxyType({"mmmu": Matcher(_mmmu_match)})
+MATCHERS: Mapping[str, Matcher] = MappingProxyType(
+    {"mmmu": Matcher(_mmmu_match), "mmmu_lmms_eval": Matcher(_mmmu_lmms_eval_match)}
+)
