@@ -67,6 +67,12 @@ def evaluate(
         bool | None, _option("--allow-media-urls", "Fetch pictures that rows name by http(s) address: from public "
                              "hosts only, 64 MiB and 30 s each at most.")
     ] = None,
+    image: Annotated[
+        str | None, _option("--image", "max-pixels=1048576,format=jpeg,quality=90, any of them: pictures made smaller, "
+                            "or sent as jpeg, png or webp. Default: original bytes; only what programs show "
+                            "differently (EXIF orientation, transparency, 16 bits, CMYK, animations) is sent as PNG "
+                            "of what a person sees.")
+    ] = None,
     limit: Annotated[str | None, _option("--limit", "Samples per task: a number, or a share below 1.")] = None,
     sample_ids: Annotated[str | None, _option("--sample-ids", "Only these ids, comma-separated.")] = None,
     repeats: Annotated[int | None, _option("--repeats", "Ask every sample so many times.")] = None,

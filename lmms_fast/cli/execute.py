@@ -27,7 +27,7 @@ def dry_run(spec: RunSpec) -> None:
     """Everything short of sending: the first request of each task."""
     for name in spec.tasks:
         tasks.check(name, limit=1, data_dir=spec.data_dir, include_path=list(spec.include_path),
-                    allow_media_urls=spec.allow_media_urls)  # fmt: skip
+                    allow_media_urls=spec.allow_media_urls, image=spec.image)  # fmt: skip
 
 
 def execute(spec: RunSpec, *, json: bool = False, quiet: bool = False, verbose: bool = False) -> int:

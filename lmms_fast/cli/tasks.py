@@ -69,17 +69,19 @@ def check(
     allow_media_urls: Annotated[
         bool, typer.Option("--allow-media-urls", help="Fetch pictures that rows name by http(s) address.")
     ] = False,
+    image: Annotated[str | None, typer.Option("--image", help="As of `lmms-fast eval`.")] = None,
 ) -> None:
     """Check a task's file and data, and show exactly what would be sent."""
     from lmms_fast.data.feed import Selection, feed_task
     from lmms_fast.data.source import open_source
-    from lmms_fast.media.encode import BadMedia
+    from lmms_fast.media.encode import BadMedia, to_send
     from lmms_fast.media.header import read_header
+    from lmms_fast.media.policy import parse_policy
     from lmms_fast.report.result import rules_of
     from lmms_fast.tasks.catalog import Catalog
     from lmms_fast.types import Media
 
-    selection = Selection(allow_media_urls=allow_media_urls)
+    selection, policy = Selection(allow_media_urls=allow_media_urls), parse_policy(image)
     for task in Catalog(include_path or ()).select([name]).tasks:
         rules_of(task)
         source = open_source(task, data_dir)
@@ -93,13 +95,14 @@ def check(
                 for part in message.parts:
                     if isinstance(part, Media):
                         try:
-                            data = part.read()
+                            sent = to_send(part.read(), policy)
                         except (BadMedia, OSError) as error:
                             print(f"<picture that cannot be sent: {error}>")
                             continue
-                        header = read_header(data)
-                        what = f"{header.mime} {header.width}×{header.height}" if header else "to be converted to PNG"
-                        print(f"<picture: {what}, {len(data)} bytes>")
+                        header = read_header(sent.data)
+                        size = f"{header.width}×{header.height}, " if header else ""
+                        changed = f"; changed: {', '.join(sent.changes)}" if sent.changes else ""
+                        print(f"<picture: {sent.mime} {size}{len(sent.data)} bytes{changed}>")
                     else:
                         print(part)
         print()

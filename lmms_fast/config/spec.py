@@ -33,6 +33,7 @@ class RunSpec(BaseModel):
     include_path: tuple[Path, ...] = ()
     data_dir: Path | None = None
     allow_media_urls: bool = False
+    image: str | None = None
     limit: str | None = None
     sample_ids: tuple[str, ...] = ()
     repeats: int = Field(default=1, ge=1)

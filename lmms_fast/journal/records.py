@@ -16,9 +16,12 @@ from lmms_fast.types import Failure, Media, Outcome, Response, Sample, Usage
 Record = dict[str, Any]
 
 
-def sample_record(sample: Sample, row: int, digests: Sequence[str]) -> Record:
-    """A sample without media bytes. `digests` are in the order of the media in the messages."""
-    names = iter(digests)
+def sample_record(
+    sample: Sample, row: int, digests: Sequence[str], changes: Sequence[Sequence[str]] = ()
+) -> Record:
+    """A sample without media bytes. `digests` and `changes` are those of `wire.Body`."""
+    pictures = ({"image": name, **({"changed": why} if why else {})}
+                for name, why in zip(digests, changes or ((),) * len(digests), strict=True))  # fmt: skip
     return {
         "task": sample.task,
         "id": sample.id,
@@ -27,7 +30,8 @@ def sample_record(sample: Sample, row: int, digests: Sequence[str]) -> Record:
         "messages": [
             {
                 "role": message.role,
-                "parts": [{"image": next(names, "?")} if isinstance(part, Media) else part for part in message.parts],
+                "parts": [next(pictures, {"image": "?"}) if isinstance(part, Media) else part
+                          for part in message.parts],
             }
             for message in sample.messages
         ],

@@ -6,7 +6,7 @@ import io
 from dataclasses import dataclass
 from typing import Literal
 
-from lmms_fast.media.encode import BadMedia, opened
+from lmms_fast.media.encode import BadMedia, as_seen, opened
 from lmms_fast.types import Media
 
 
@@ -27,7 +27,7 @@ class Drawn:
 
         out = io.BytesIO()
         with opened(self.picture.read()) as picture:
-            canvas = picture.convert("RGB")
+            canvas = as_seen(picture)[0].convert("RGB")
             pen = ImageDraw.Draw(canvas)
             try:
                 if self.shape == "box":

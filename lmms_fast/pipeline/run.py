@@ -30,6 +30,7 @@ from lmms_fast.errors import EndpointError, LmmsFastError, Unreachable, UsageErr
 from lmms_fast.events import Event, Notice, Notify, Timed
 from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
+from lmms_fast.media.policy import ORIGINAL, parse_policy
 from lmms_fast.pipeline.budget import Budget, parse_budget
 from lmms_fast.pipeline.stop import Stop, parse_time_s
 from lmms_fast.pipeline.stream import Longer, Plan, local_profile, server_spec, stream, task_size
@@ -208,6 +209,8 @@ def identify(spec: RunSpec, chosen: Chosen, model: str) -> dict[str, Any]:
     }
     if spec.allow_media_urls:
         content["allow_media_urls"] = True
+    if (policy := parse_policy(spec.image)) != ORIGINAL:
+        content["image"] = asdict(policy)
     same: dict[str, Any] = orjson.loads(orjson.dumps(content))
     return same
 

@@ -38,6 +38,7 @@ from lmms_fast.events import (
 from lmms_fast.journal.records import Record, sample_record
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.encode import BadMedia
+from lmms_fast.media.policy import Policy, parse_policy
 from lmms_fast.pipeline.budget import Budget
 from lmms_fast.pipeline.channel import Channel, feed_all
 from lmms_fast.pipeline.dispatch import Dispatcher
@@ -234,11 +235,12 @@ def prepare(plan: Plan, journal: Journal, notify: Notify) -> Iterator[tuple[Prep
     settings = {task.task: functools.partial(parameters, spec, task, plan.profiles[0]) for task in tasks}
     streams = [feed_task(task, plan.sources[task.task], selection, skip) for task in tasks]
     lengths = [spec.max_tokens or task.generation.max_tokens for task in tasks]
+    policy = parse_policy(spec.image)
     for fed in longest_first(streams, lengths):
         request = settings[fed.sample.task](fed.sample.repeat)
         if longer:
             request[plan.profiles[0].tokens_field] = longer.max_tokens
-        yield _prepare(fed, request, named=_only_local(plan.profiles))
+        yield _prepare(fed, request, policy, named=_only_local(plan.profiles))
 
 
 def task_size(spec: RunSpec, task: Task, source: Source) -> int | None:
@@ -278,15 +280,15 @@ def local_profile(base_url: str = "") -> Profile:
     return Profile(LOCAL, base_url, ())
 
 
-def _prepare(fed: Fed, settings: Mapping[str, Any], *, named: bool) -> tuple[Prepared, int]:
+def _prepare(fed: Fed, settings: Mapping[str, Any], policy: Policy, *, named: bool) -> tuple[Prepared, int]:
     sample, failure = fed.sample, fed.failure
     if failure is None:
         try:
-            body = build(sample.messages, settings, named=named)
+            body = build(sample.messages, settings, named=named, policy=policy)
         except (BadMedia, OSError) as error:
             failure = Failure(sample.key, "media", str(error), attempts=0)
         else:
-            record = sample_record(sample, fed.row, body.digests)
+            record = sample_record(sample, fed.row, body.digests, body.changes)
             return Prepared(sample.key, sample.task, record, body, None), body.size
     return Prepared(sample.key, sample.task, sample_record(sample, fed.row, ()), None, failure), 0
 
