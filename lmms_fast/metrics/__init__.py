@@ -8,9 +8,10 @@
 - `rule.py`       what a rule is: a function, its options and their check
 - `tables.py`     every rule by the name that a task's YAML uses, put together from the tables of the modules below
 - `plain.py`      rules that belong to no benchmark: the text, its first line, a pattern, a number; equality
-- `letters.py`    multiple choice
+- `letters.py`    multiple choice: our own rule. `letters_harness.py`: the rules that lmms-eval and VLMEvalKit share
+  among benchmarks. `letters_published.py`: those of single benchmarks
 - `yes_no.py`     yes or no
-- `mmmu.py`       MMMU's parsers and matcher
+- `mmmu.py`       MMMU's and MMMU-Pro's parsers and matcher; `cmmmu.py` the Chinese one's
 - `aggregate.py`  means, by group too; MME's pairs; the mean of a group of tasks
 - `score.py`      the chain for one sample: what the pipeline calls
 

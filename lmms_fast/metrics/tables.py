@@ -7,12 +7,26 @@ from types import MappingProxyType
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics import aggregate as means
-from lmms_fast.metrics import letters, mmmu, plain, yes_no
+from lmms_fast.metrics import cmmmu, letters, letters_harness, letters_published, mmmu, plain, yes_no
 from lmms_fast.metrics.rule import NONE, Aggregator, Extractor, Judge, Matcher, Options, check_rule, merged
 from lmms_fast.types import Aggregate, Scored
 
-EXTRACTORS: Mapping[str, Extractor] = merged(plain.EXTRACTORS, yes_no.EXTRACTORS, letters.EXTRACTORS, mmmu.EXTRACTORS)
-MATCHERS: Mapping[str, Matcher] = merged(plain.MATCHERS, yes_no.MATCHERS, mmmu.MATCHERS)
+EXTRACTORS: Mapping[str, Extractor] = merged(
+    plain.EXTRACTORS,
+    yes_no.EXTRACTORS,
+    letters.EXTRACTORS,
+    letters_harness.EXTRACTORS,
+    letters_published.EXTRACTORS,
+    mmmu.EXTRACTORS,
+    cmmmu.EXTRACTORS,
+)
+MATCHERS: Mapping[str, Matcher] = merged(
+    plain.MATCHERS,
+    yes_no.MATCHERS,
+    letters_published.MATCHERS,
+    mmmu.MATCHERS,
+    cmmmu.MATCHERS,
+)
 JUDGES: Mapping[str, Judge] = MappingProxyType({})
 AGGREGATORS: Mapping[str, Aggregator] = merged(means.AGGREGATORS)
 

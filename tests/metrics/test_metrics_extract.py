@@ -15,10 +15,11 @@ from lmms_fast.types import Sample
 
 ANIMALS = ("cat", "dog", "red bird", "bird")
 OPTIONS = {"regex": {"pattern": r"=\s?(\w+)", "group": 1}}
+FACTS = {fact: "" for rule in EXTRACTORS.values() for fact in rule.needs}
 
 
 def sample(*choices: str, id: str = "1") -> Sample:
-    return Sample("demo", id, (), ("B",), choices)
+    return Sample("demo", id, (), ("B",), choices, facts=FACTS)
 
 
 def read(rule: str, text: str, *choices: str) -> object:
