@@ -152,10 +152,9 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgeQuestion:
-    """What a judge model has to be asked, since no rule can tell whether a response is right."""
+class Undecided:
+    """No rule can tell whether a response is right; a judge model has to be asked."""
 
-    messages: tuple[Message, ...]
     prediction: Prediction
     """What the rules found before."""
 

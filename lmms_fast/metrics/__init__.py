@@ -1,7 +1,7 @@
 """How a response becomes a number, without I/O, network or event loop.
 
     text ──strip_reasoning──▶ text ──extractor──▶ … ──extractor──▶ Prediction ──matcher──▶ Score      one sample
-                                                                              ╰─judge────▶ JudgeQuestion
+                                                    text ──judge──▶ reply ──reader──▶ Prediction or Score
     Scored, Scored, … ──aggregator──▶ Aggregate, …                                                    one task
     Aggregate, … ──group_mean──▶ Aggregate                                                            one group
 
@@ -24,19 +24,20 @@ expression may walk the same run of characters from each of its positions.
 
 from lmms_fast.metrics.aggregate import group_mean
 from lmms_fast.metrics.plain import strip_reasoning
-from lmms_fast.metrics.rule import Aggregator, Extractor, Judge, Matcher
-from lmms_fast.metrics.score import ScoringRules, Step, extracted, judged, score, scoring
-from lmms_fast.metrics.tables import AGGREGATORS, EXTRACTORS, JUDGES, MATCHERS, aggregate, check_aggregate
+from lmms_fast.metrics.rule import Aggregator, Extractor, Matcher, Reader
+from lmms_fast.metrics.score import Judging, ScoringRules, Step, extracted, judged, score, scoring
+from lmms_fast.metrics.tables import AGGREGATORS, EXTRACTORS, MATCHERS, READERS, aggregate, check_aggregate
 
 __all__ = [
     "AGGREGATORS",
     "EXTRACTORS",
-    "JUDGES",
     "MATCHERS",
+    "READERS",
     "Aggregator",
     "Extractor",
-    "Judge",
+    "Judging",
     "Matcher",
+    "Reader",
     "ScoringRules",
     "Step",
     "aggregate",

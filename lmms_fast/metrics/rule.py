@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from lmms_fast.errors import TaskError
-from lmms_fast.types import Aggregate, JudgeQuestion, Prediction, Sample, Score, Scored
+from lmms_fast.types import Aggregate, Prediction, Sample, Score, Scored
 
 T = TypeVar("T")
 Options = Mapping[str, Any]
@@ -57,28 +57,29 @@ class Matcher:
         """The verdict on a prediction."""
         if prediction.answer is None and not self.sees_silence:
             return Score(0.0, prediction)
-        found = self.run(prediction, sample, options)
-        if isinstance(found, Mapping):
-            return Score(next(iter(found.values())), prediction, found)
-        return Score(found, prediction)
+        return scored_as(self.run(prediction, sample, options), prediction)
 
 
 @dataclass(frozen=True, slots=True)
-class Judge:
-    """Asks a judge model what rules cannot tell. No I/O here: `ask` builds the question, `read` reads the reply."""
+class Reader:
+    """(a judge's reply, sample, options) → the score it stands for, 0 to 1 (several by name, the headline first), or the
+    answer that the judge read out of the response, which the task's matcher then compares.
 
-    ask: Callable[[str, Prediction, Sample, Options], JudgeQuestion | Score]
-    """(response, what was extracted, sample, options) → the question, or the score where the rules can tell."""
-    read: Callable[[str, Sample, Options], Score | None]
-    """(the judge's reply, sample, options) → the score; None where the reply does not follow the form asked for."""
-    model: str
-    """The judge that the benchmark's published numbers rest on."""
-    max_tokens: int = 1024
-    temperature: float = 0.0
+    None: the reply does not follow the form that was asked for, so the sample is not measured.
+    """
+
+    run: Callable[[str, Sample, Options], float | Mapping[str, float] | Prediction | None]
     options: frozenset[str] = frozenset()
     check: Callable[[Options], None] = _anything
+    """Raises TaskError for values the rule cannot use."""
     needs: frozenset[str] = frozenset()
     """Facts of the sample that it reads."""
+
+    def __call__(
+        self, reply: str, sample: Sample, options: Options = NONE
+    ) -> float | Mapping[str, float] | Prediction | None:
+        """Run it."""
+        return self.run(reply, sample, options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,13 @@ class Aggregator:
     def __call__(self, scored: Sequence[Scored], options: Options = NONE) -> list[Aggregate]:
         """Run it."""
         return self.run(scored, options)
+
+
+def scored_as(found: float | Mapping[str, float], prediction: Prediction) -> Score:
+    """One number, or several of which the first is the headline, as a score."""
+    if isinstance(found, Mapping):
+        return Score(next(iter(found.values())), prediction, found)
+    return Score(found, prediction)
 
 
 class Rule(Protocol):

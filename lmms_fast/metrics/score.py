@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics.plain import strip_reasoning
-from lmms_fast.metrics.rule import Options, check_rule
-from lmms_fast.metrics.tables import EXTRACTORS, JUDGES, MATCHERS
-from lmms_fast.types import JudgeQuestion, Prediction, Sample, Score
+from lmms_fast.metrics.rule import Options, check_rule, scored_as
+from lmms_fast.metrics.tables import EXTRACTORS, MATCHERS, READERS
+from lmms_fast.types import Prediction, Sample, Score, Undecided
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,13 +22,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Judging:
+    """How a judge model takes part. What it is asked is the task's; here is when, and how its reply is read."""
+
+    read: Step
+    when: Literal["always", "no_answer"] = "always"
+    """`no_answer`: only where the extractors found none."""
+
+
+@dataclass(frozen=True, slots=True)
 class ScoringRules:
-    """A chain of extractors, and what compares their answer with the accepted ones: a matcher or a judge."""
+    """A chain of extractors, what compares their answer with the accepted ones, and perhaps a judge."""
 
     extract: tuple[Step, ...]
     match: Step = field(default_factory=lambda: Step("exact"))
-    judge: Step | None = None
-    """In place of `match`."""
+    judge: Judging | None = None
 
     def check(self, facts: Collection[str]) -> None:
         """Raise TaskError for a rule, option or fact that does not exist. `facts` are the names that samples have."""
@@ -35,22 +44,21 @@ class ScoringRules:
             raise TaskError("score.extract: name at least one rule.")
         for step in self.extract:
             check_rule("score.extract", step.name, step.options, EXTRACTORS, facts)
+        check_rule("score.match", self.match.name, self.match.options, MATCHERS, facts)
         if self.judge is not None:
-            check_rule("score.judge", self.judge.name, self.judge.options, JUDGES, facts)
-        else:
-            check_rule("score.match", self.match.name, self.match.options, MATCHERS, facts)
+            check_rule("score.judge.read", self.judge.read.name, self.judge.read.options, READERS, facts)
 
 
 def scoring(
     extract: str | Step | Sequence[str | Step],
     match: str | Step = "exact",
-    judge: str | Step | None = None,
+    judge: Judging | None = None,
     *,
     facts: Collection[str] = (),
 ) -> ScoringRules:
     """Rules by name, checked: ``scoring("mmmu", "mmmu")``. `facts` are names that samples have. Raises TaskError."""
     chain = (extract,) if isinstance(extract, str | Step) else extract
-    rules = ScoringRules(tuple(map(_step, chain)), _step(match), None if judge is None else _step(judge))
+    rules = ScoringRules(tuple(map(_step, chain)), _step(match), judge)
     rules.check(facts)
     return rules
 
@@ -77,21 +85,25 @@ def extracted(sample: Sample, text: str, chain: Sequence[Step]) -> Prediction:
 
 
 def score(sample: Sample, text: str, rules: ScoringRules) -> Score:
-    """The verdict on a response by rules without a judge, which must have passed `check`.
+    """The verdict on a response by the rules alone, which must have passed `check`.
 
     A sample whose answers are withheld (no target) is 0.0: do not score those.
     """
     return MATCHERS[rules.match.name](extracted(sample, text, rules.extract), sample, rules.match.options)
 
 
-def judged(sample: Sample, text: str, rules: ScoringRules, reply: str | None = None) -> Score | JudgeQuestion:
-    """The verdict on a response by rules with a judge, or the question that it has to be asked before there is one.
+def judged(sample: Sample, text: str, rules: ScoringRules, reply: str | None = None) -> Score | Undecided:
+    """The verdict on a response by rules with a judge; Undecided until it was asked, or when its reply cannot be read.
 
-    `reply` is the judge's, where it was asked; one that cannot be read leaves the question open.
+    `reply` is the judge's.
     """
     assert rules.judge is not None, "score() is for rules without a judge"
-    judge, options = JUDGES[rules.judge.name], rules.judge.options
-    asked = judge.ask(strip_reasoning(text), extracted(sample, text, rules.extract), sample, options)
-    if isinstance(asked, Score) or reply is None:
-        return asked
-    return judge.read(reply, sample, options) or asked
+    prediction = extracted(sample, text, rules.extract)
+    matcher, options = MATCHERS[rules.match.name], rules.match.options
+    if rules.judge.when == "no_answer" and prediction.answer is not None:
+        return matcher(prediction, sample, options)
+    read = rules.judge.read
+    found = None if reply is None else READERS[read.name](reply, sample, read.options)
+    if found is None:
+        return Undecided(prediction)
+    return matcher(found, sample, options) if isinstance(found, Prediction) else scored_as(found, prediction)

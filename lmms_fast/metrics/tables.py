@@ -8,7 +8,7 @@ from types import MappingProxyType
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics import aggregate as means
 from lmms_fast.metrics import cmmmu, letters, letters_harness, letters_published, mmmu, plain, yes_no
-from lmms_fast.metrics.rule import NONE, Aggregator, Extractor, Judge, Matcher, Options, check_rule, merged
+from lmms_fast.metrics.rule import NONE, Aggregator, Extractor, Matcher, Options, Reader, check_rule, merged
 from lmms_fast.types import Aggregate, Scored
 
 EXTRACTORS: Mapping[str, Extractor] = merged(
@@ -27,7 +27,7 @@ MATCHERS: Mapping[str, Matcher] = merged(
     mmmu.MATCHERS,
     cmmmu.MATCHERS,
 )
-JUDGES: Mapping[str, Judge] = MappingProxyType({})
+READERS: Mapping[str, Reader] = MappingProxyType({})
 AGGREGATORS: Mapping[str, Aggregator] = merged(means.AGGREGATORS)
 
 

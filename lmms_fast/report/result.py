@@ -21,6 +21,7 @@ from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
 from lmms_fast.metrics import (
     AGGREGATORS,
+    Judging,
     ScoringRules,
     Step,
     aggregate,
@@ -33,7 +34,7 @@ from lmms_fast.metrics import (
 from lmms_fast.report.submission import Written, submission
 from lmms_fast.tasks.catalog import Catalog, Selection
 from lmms_fast.tasks.spec import DEFAULT, Group, Rule, Task
-from lmms_fast.types import Aggregate, Failure, JudgeQuestion, Outcome, Prediction, Response, Score, Scored
+from lmms_fast.types import Aggregate, Failure, Outcome, Prediction, Response, Score, Scored, Undecided
 
 _ANSWER_FIELDS = tuple(field.name for field in fields(Response) if field.name != "key")
 
@@ -44,7 +45,7 @@ class Withheld:
     prediction: Prediction
 
 
-Verdict = Score | JudgeQuestion | Withheld | None
+Verdict = Score | Undecided | Withheld | None
 OutcomeName = Literal["correct", "wrong", "graded", "no_answer", "not_measured", "not_judged", "withheld"]
 """`not_judged`: only a judge model can tell, and none was asked. `withheld`: the dataset has no answer for it."""
 NoAnswer = Literal["empty", "refused", "cut_off", "content_filter", "unparsable"]
@@ -130,7 +131,7 @@ def rules_of(task: Task) -> ScoringRules:
     rules = ScoringRules(
         tuple(Step(rule.name, rule.options) for rule in declared.extract),
         Step(declared.match.name, declared.match.options),
-        None if declared.judge is None else Step(declared.judge.name, declared.judge.options),
+        None if (judge := declared.judge) is None else Judging(Step(judge.read.name, judge.read.options), judge.when),
     )
     rules.check(task.facts)
     for report in task.report:
@@ -291,7 +292,7 @@ def no_answer_reason(response: Response) -> NoAnswer:
 
 
 def judge(record: Record, outcome: Outcome, rules: ScoringRules) -> Verdict:
-    """The score of a response, or what a judge has to be asked for it; None for a failure, which has no text."""
+    """The score of a response, as far as rules can tell; None for a failure, which has no text."""
     if not isinstance(outcome, Response):
         return None
     sample = sample_of(record)
@@ -312,7 +313,7 @@ def outcome_name(verdict: Verdict) -> OutcomeName:
     match verdict:
         case None:
             return "not_measured"
-        case JudgeQuestion():
+        case Undecided():
             return "not_judged"
         case Withheld():
             return "withheld"
@@ -405,8 +406,11 @@ def _group_results(groups: Sequence[Group], results: Mapping[str, TaskResult]) -
 
 
 def recorded_tasks(directory: RunDir, include: Sequence[Path] = ()) -> Selection:
-    """The tasks a run was made with, as their files are now. Raises TaskError when one is gone."""
+    """The tasks a run was made with, as their files are now. Raises TaskError when one is gone.
+
+    A run of imported answers may hold the definition of its task itself.
+    """
     manifest = directory.manifest() or {}
     session = manifest["sessions"][-1]
-    chosen = Catalog([*include, *map(Path, session["spec"]["include_path"])]).select(session["spec"]["tasks"])
+    chosen = Catalog([*include, directory.path, *map(Path, session["spec"]["include_path"])]).select(session["spec"]["tasks"])
     return chosen.prompted(lambda task: session.get("prompt_variants", {}).get(task.task, DEFAULT))

@@ -192,13 +192,32 @@ class Rule(_Strict):
         return {"name": value} if isinstance(value, str) else value
 
 
+class Rubric(_Strict):
+    """What a judge model is asked where rules cannot tell, and how its reply is read.
+
+    The templates see `question` (the text that was asked), `response` (without its thinking), `answer` (what the rules
+    found, or ""), `target`, `choices`, `choices_text`, `groups` and `facts`.
+    """
+
+    prompt: str
+    system: str | None = None
+    pictures: bool = False
+    """Whether the judge sees the sample's pictures."""
+    read: Rule
+    """A reader of `lmms_fast.metrics`: the reply to a score, or to an answer that `match` then compares."""
+    when: Literal["always", "no_answer"] = "always"
+    model: str | None = None
+    """The judge that published numbers rest on; another one gives other numbers."""
+    max_tokens: int = Field(default=1024, gt=0)
+    temperature: float = Field(default=0.0, ge=0)
+
+
 class Scoring(_Strict):
     """Response text → prediction → score. `extract` is one rule, or a chain in which each reads what the last found."""
 
     extract: tuple[Rule, ...] = Field(min_length=1)
     match: Rule = Rule(name="exact")
-    judge: Rule | None = None
-    """A judge model in place of `match`."""
+    judge: Rubric | None = None
 
     @field_validator("extract", mode="before")
     @classmethod
@@ -458,7 +477,7 @@ def _allowed(location: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         "dataset": Dataset, "hub": HubSource, "prompt": Prompt, "TextPart": TextPart, "ImagePart": ImagePart,
         "interleave": Interleave, "target": Target, "generation": Generation, "score": Scoring, "report": Rule,
-        "extract": Rule, "match": Rule, "judge": Rule, "join": Join, "shots": Shots, "draw": Draw,
+        "extract": Rule, "match": Rule, "judge": Rubric, "read": Rule, "join": Join, "shots": Shots, "draw": Draw,
         "scoring_variants": ScoringVariant, "prompt_variants": PromptVariant, "submission": Submission,
     }  # fmt: skip
     for part in reversed(location[:-1]):

@@ -1,0 +1,81 @@
+"""Rules with a judge: when it is asked, and what its reply becomes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lmms_fast.errors import TaskError
+from lmms_fast.metrics import Judging, Step, judged, scoring, tables
+from lmms_fast.metrics.rule import Reader
+from lmms_fast.tasks.rubric import Asker
+from lmms_fast.tasks.spec import Task, load_file
+from lmms_fast.types import Prediction, Sample, Score, Undecided
+
+SAMPLE = Sample("t", "1", (), ("B",), ("a cat", "a dog"))
+
+
+@pytest.fixture(autouse=True)
+def readers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One reader of each kind."""
+    monkeypatch.setattr("lmms_fast.metrics.score.READERS", {
+        **tables.READERS,
+        "share": Reader(lambda reply, *_: {"share": int(reply) / 10, "other": 0.5} if reply.isdigit() else None),
+        "said": Reader(lambda reply, *_: Prediction(reply, "said")),
+    })  # fmt: skip
+
+
+def test_undecided_until_the_judge_was_asked() -> None:
+    """And again when its reply cannot be read: it is not a zero."""
+    rules = scoring("text", judge=Judging(Step("share")))
+    assert judged(SAMPLE, "a dog", rules) == Undecided(Prediction("a dog", "text"))
+    assert judged(SAMPLE, "a dog", rules, "good") == Undecided(Prediction("a dog", "text"))
+    assert judged(SAMPLE, "a dog", rules, "7") == Score(0.7, Prediction("a dog", "text"), {"share": 0.7, "other": 0.5})
+
+
+def test_only_where_the_rules_found_nothing() -> None:
+    """A judge that reads the answer out of the response leaves the comparison to the matcher."""
+    rules = scoring("letter", judge=Judging(Step("said"), "no_answer"))
+    decided = judged(SAMPLE, "B", rules, "A")
+    assert isinstance(decided, Score)
+    assert (decided.value, decided.prediction.rule) == (1.0, "letter: alone")
+    assert judged(SAMPLE, "hm", rules, "A") == Score(0.0, Prediction("A", "said"))
+    assert judged(SAMPLE, "hm", rules, "B") == Score(1.0, Prediction("B", "said"))
+    assert isinstance(judged(SAMPLE, "hm", rules), Undecided)
+
+
+TASK = """\
+task: mine
+benchmark: test
+about: A rubric.
+source: this test
+licence: none
+dataset: {files: mine.jsonl}
+prompt: {user: [{text: "{{ q }}"}]}
+target: B
+facts: {weight: "{{ w }}"}
+score:
+  extract: text
+  judge:
+    system: You grade.
+    prompt: "{{ question }}|{{ response }}|{{ answer }}|{{ target[0] }}|{{ facts.weight }}"
+    read: share
+"""
+
+
+def test_what_a_judge_is_asked(tmp_path: Path) -> None:
+    """The rubric sees question, response, answer, target and facts; a name that is none is an error."""
+    (tmp_path / "mine.yaml").write_text(TASK)
+    task = load_file(tmp_path / "mine.yaml")
+    assert isinstance(task, Task)
+    record = {"id": "1", "messages": [{"role": "user", "parts": [{"image": "x"}, "Why?"]}], "target": ["B"],
+              "choices": [], "groups": {}, "facts": {"weight": "3"}}  # fmt: skip
+    system, user = Asker(task).question(record, "So.", Prediction(None, "text"))
+    assert (system.role, system.parts) == ("system", ("You grade.",))
+    assert user.parts == ("Why?|So.||B|3",)
+    (tmp_path / "mine.yaml").write_text(TASK.replace("facts.weight", "facts.wait"))
+    wrong = load_file(tmp_path / "mine.yaml")
+    assert isinstance(wrong, Task)
+    with pytest.raises(TaskError, match="sample 1.*wait"):
+        Asker(wrong).question(record, "So.", Prediction(None, "text"))
