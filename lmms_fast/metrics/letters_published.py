@@ -21,21 +21,22 @@ from lmms_fast.types import Prediction, Sample
 
 # BLINK
 
-_BLINK_TOKENS = tuple(letter_forms("ABCDE", "(X)").values())
+_BLINK_LETTERS = "ABCDE"
 
 
-def _blink(text: str, _: Sample, __: Options) -> Prediction:
+def _blink(text: str, sample: Sample, _: Options) -> Prediction:
     """BLINK (arXiv 2404.12390; repository zeyofu/BLINK_Benchmark) as far as its rules go: ``(A)`` to ``(E)``.
 
-    The response is a letter; else its last paragraph, else the whole of it, has one of the five as a word, and no
-    other. Nothing else is read: the authors ask GPT-3.5.
+    The response is a letter, in brackets or not; else its last paragraph, else the whole of it, has one of the sample's
+    options written ``(X)`` as a word, and no other. Nothing else is read: the authors ask GPT-3.5.
     """
-    if text.strip() in tuple("ABCDE"):
-        return Prediction(f"({text.strip()})", "blink: alone")
-    paragraph = text.rpartition("\n\n")[2]
-    for part, name in ((paragraph, "last paragraph"), (text, "whole")):
+    for letter, token in letter_forms(_BLINK_LETTERS, "(X)").items():
+        if text.strip() in (letter, token):
+            return Prediction(token, "blink: alone")
+    tokens = letter_forms(_BLINK_LETTERS[: len(sample.choices) or None], "(X)").values()
+    for part, name in ((text.rpartition("\n\n")[2], "last paragraph"), (text, "whole")):
         words = set(part.split())
-        named = [token for token in _BLINK_TOKENS if token in words]
+        named = [token for token in tokens if token in words]
         if len(named) == 1:
             return Prediction(named[0], f"blink: {name}")
     return Prediction(None, "blink: nothing")
