@@ -62,8 +62,8 @@ class Matcher:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """(a judge's reply, sample, options) → the score it stands for, 0 to 1 (several by name, the headline first), or the
-    answer that the judge read out of the response, which the task's matcher then compares.
+    """(a judge's reply, sample, options) → the score it stands for, 0 to 1 (several by name, the headline first), or
+    the answer that the judge read out of the response, which the task's matcher then compares.
 
     None: the reply does not follow the form that was asked for, so the sample is not measured.
     """

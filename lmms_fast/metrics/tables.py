@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from types import MappingProxyType
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics import aggregate as means
-from lmms_fast.metrics import cmmmu, letters, letters_harness, letters_published, mmmu, plain, yes_no
+from lmms_fast.metrics import cmmmu, letters, letters_harness, letters_published, mmmu, plain, readers, yes_no
 from lmms_fast.metrics.rule import NONE, Aggregator, Extractor, Matcher, Options, Reader, check_rule, merged
 from lmms_fast.types import Aggregate, Scored
 
@@ -27,7 +26,7 @@ MATCHERS: Mapping[str, Matcher] = merged(
     mmmu.MATCHERS,
     cmmmu.MATCHERS,
 )
-READERS: Mapping[str, Reader] = MappingProxyType({})
+READERS: Mapping[str, Reader] = merged(readers.READERS)
 AGGREGATORS: Mapping[str, Aggregator] = merged(means.AGGREGATORS)
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from lmms_fast.errors import TaskError
-from lmms_fast.metrics import Judging, Step, judged, scoring, tables
-from lmms_fast.metrics.rule import Reader
+from lmms_fast.metrics import READERS, Judging, Step, judged, scoring
 from lmms_fast.tasks.rubric import Asker
 from lmms_fast.tasks.spec import Task, load_file
 from lmms_fast.types import Prediction, Sample, Score, Undecided
@@ -16,32 +15,22 @@ from lmms_fast.types import Prediction, Sample, Score, Undecided
 SAMPLE = Sample("t", "1", (), ("B",), ("a cat", "a dog"))
 
 
-@pytest.fixture(autouse=True)
-def readers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One reader of each kind."""
-    monkeypatch.setattr("lmms_fast.metrics.score.READERS", {
-        **tables.READERS,
-        "share": Reader(lambda reply, *_: {"share": int(reply) / 10, "other": 0.5} if reply.isdigit() else None),
-        "said": Reader(lambda reply, *_: Prediction(reply, "said")),
-    })  # fmt: skip
-
-
 def test_undecided_until_the_judge_was_asked() -> None:
     """And again when its reply cannot be read: it is not a zero."""
-    rules = scoring("text", judge=Judging(Step("share")))
+    rules = scoring("text", judge=Judging(Step("rating", {"high": 10})))
     assert judged(SAMPLE, "a dog", rules) == Undecided(Prediction("a dog", "text"))
     assert judged(SAMPLE, "a dog", rules, "good") == Undecided(Prediction("a dog", "text"))
-    assert judged(SAMPLE, "a dog", rules, "7") == Score(0.7, Prediction("a dog", "text"), {"share": 0.7, "other": 0.5})
+    assert judged(SAMPLE, "a dog", rules, "7") == Score(0.7, Prediction("a dog", "text"))
 
 
 def test_only_where_the_rules_found_nothing() -> None:
     """A judge that reads the answer out of the response leaves the comparison to the matcher."""
-    rules = scoring("letter", judge=Judging(Step("said"), "no_answer"))
+    rules = scoring("letter", judge=Judging(Step("reply"), "no_answer"))
     decided = judged(SAMPLE, "B", rules, "A")
     assert isinstance(decided, Score)
     assert (decided.value, decided.prediction.rule) == (1.0, "letter: alone")
-    assert judged(SAMPLE, "hm", rules, "A") == Score(0.0, Prediction("A", "said"))
-    assert judged(SAMPLE, "hm", rules, "B") == Score(1.0, Prediction("B", "said"))
+    assert judged(SAMPLE, "hm", rules, "A") == Score(0.0, Prediction("A", "judge"))
+    assert judged(SAMPLE, "hm", rules, "B") == Score(1.0, Prediction("B", "judge"))
     assert isinstance(judged(SAMPLE, "hm", rules), Undecided)
 
 
@@ -60,7 +49,7 @@ score:
   judge:
     system: You grade.
     prompt: "{{ question }}|{{ response }}|{{ answer }}|{{ target[0] }}|{{ facts.weight }}"
-    read: share
+    read: rating
 """
 
 
@@ -77,5 +66,27 @@ def test_what_a_judge_is_asked(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(TASK.replace("facts.weight", "facts.wait"))
     wrong = load_file(tmp_path / "mine.yaml")
     assert isinstance(wrong, Task)
-    with pytest.raises(TaskError, match="sample 1.*wait"):
+    with pytest.raises(TaskError, match=r"sample 1.*wait"):
         Asker(wrong).question(record, "So.", Prediction(None, "text"))
+
+
+@pytest.mark.parametrize(
+    ("reply", "options", "expected"),
+    [
+        ("0.5", {}, 0.5), ("Score: 1", {}, 1.0), ("7", {}, None), ("", {}, None), ("none", {}, None), ("-1", {}, None),
+        ("Rating: 4", {"pattern": r"Rating:\s*([1-5])", "low": 1, "high": 5}, 0.75),
+        ("I give 4 of 5. Rating: 2", {"pattern": r"Rating:\s*([1-5])", "low": 1, "high": 5}, 0.25),
+        ("Rating: x", {"pattern": r"Rating:\s*(\w)", "low": 1, "high": 5}, None), ("9" * 100_000, {}, None),
+        ("٣", {"high": 10}, 0.3),
+    ],
+)  # fmt: skip
+def test_rating(reply: str, options: dict[str, object], expected: float | None) -> None:
+    """A number in its range, or no judgement."""
+    assert READERS["rating"](reply, SAMPLE, options) == expected
+
+
+@pytest.mark.parametrize("options", [{"pattern": "x"}, {"pattern": "("}, {"low": 1}])
+def test_a_rating_that_cannot_be_is_refused(options: dict[str, object]) -> None:
+    """Before anything is asked."""
+    with pytest.raises(TaskError, match=r"score\.judge\.read"):
+        scoring("text", judge=Judging(Step("rating", options)))
