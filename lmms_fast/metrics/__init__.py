@@ -12,7 +12,8 @@
   among benchmarks. `letters_published.py`: those of single benchmarks
 - `yes_no.py`     yes or no
 - `mmmu.py`       MMMU's and MMMU-Pro's parsers and matcher; `cmmmu.py` the Chinese one's
-- `aggregate.py`  means, by group too; MME's pairs; the mean of a group of tasks
+- `aggregate.py`  means, by group too, plain or macro; the mean of a group of tasks. `grouped.py`: over samples that
+  count together (pairs, rotations, triplets). `aggregate_published.py`: F1, and what single benchmarks report
 - `score.py`      the chain for one sample: what the pipeline calls
 
 A rule that finds no answer says so (`Prediction.answer is None`): it scores 0.0 and is counted apart. No rule guesses,

@@ -6,7 +6,18 @@ from collections.abc import Collection, Mapping, Sequence
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics import aggregate as means
-from lmms_fast.metrics import cmmmu, letters, letters_harness, letters_published, mmmu, plain, readers, yes_no
+from lmms_fast.metrics import (
+    aggregate_published,
+    cmmmu,
+    grouped,
+    letters,
+    letters_harness,
+    letters_published,
+    mmmu,
+    plain,
+    readers,
+    yes_no,
+)
 from lmms_fast.metrics.rule import NONE, Aggregator, Extractor, Matcher, Options, Reader, check_rule, merged
 from lmms_fast.types import Aggregate, Scored
 
@@ -27,7 +38,9 @@ MATCHERS: Mapping[str, Matcher] = merged(
     cmmmu.MATCHERS,
 )
 READERS: Mapping[str, Reader] = merged(readers.READERS)
-AGGREGATORS: Mapping[str, Aggregator] = merged(means.AGGREGATORS)
+AGGREGATORS: Mapping[str, Aggregator] = merged(
+    means.AGGREGATORS, grouped.AGGREGATORS, aggregate_published.AGGREGATORS
+)
 
 
 def aggregate(name: str, scored: Sequence[Scored], options: Options = NONE) -> list[Aggregate]:
@@ -38,5 +51,8 @@ def aggregate(name: str, scored: Sequence[Scored], options: Options = NONE) -> l
 def check_aggregate(name: str, options: Options, groups: Collection[str]) -> None:
     """Raise TaskError for an aggregation, option or group that does not exist. `groups` are those the task declares."""
     check_rule("report", name, options, AGGREGATORS, groups)
-    if unknown := [column for column in options.get("by", ()) if column not in groups]:
-        raise TaskError(f"report: `by` names the group '{unknown[0]}'; the task has: {', '.join(groups) or 'none'}.")
+    named = [("by", column) for column in options.get("by", ())]
+    named += [(key, options[key]) for key in ("within", "size") if isinstance(options.get(key), str)]
+    for key, column in named:
+        if column not in groups:
+            raise TaskError(f"report: `{key}` names the group '{column}'; the task has: {', '.join(groups) or 'none'}.")
