@@ -29,6 +29,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -40,9 +41,9 @@ from lmms_fast.media.header import Doubt, Header, read_header
 from lmms_fast.media.policy import MAX_PIXELS, ORIGINAL, Policy
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    from PIL.Image import Image, Transpose
 
-Change = Doubt | Literal["format", "size"]
+Change = Doubt | Literal["format", "size", "quality"]
 _QUALITY = 90  # of JPEG and WebP that are made here
 _SURE: frozenset[Doubt] = frozenset({"depth", "colours", "frames", "end"})  # what the header alone can tell
 # Pillow opens some more, among them PostScript, which it hands to an interpreter; a dataset is not trusted with that.
@@ -94,6 +95,8 @@ def to_send(data: bytes, policy: Policy = ORIGINAL) -> Sent:
         kind = "jpeg" if "size" in changes and header and header.mime == "image/jpeg" else "png"
     if header is None or header.mime != f"image/{kind}":
         changes.append("format")
+    elif policy.quality is not None:
+        changes.append("quality")
     return Sent(f"image/{kind}", _written(seen, kind, policy.quality or _QUALITY), tuple(changes))
 
 
@@ -141,8 +144,10 @@ def opened(data: bytes, *, cut: bool = False) -> Iterator[Image]:
     Image.init()
     Image.MAX_IMAGE_PIXELS = None  # our own check stands below: Pillow's warns first and refuses at twice the number
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # whatever a library set it to: half a picture is none
+    formats = [name for name in _DECODED if name in Image.OPEN]
     try:
-        with Image.open(io.BytesIO(data), formats=[name for name in _DECODED if name in Image.OPEN]) as picture:
+        # Pillow warns of every odd tag; what matters of it is in the outcome.
+        with warnings.catch_warnings(action="ignore"), Image.open(io.BytesIO(data), formats=formats) as picture:
             _check_size(*picture.size)
             yield picture
     except BadMedia:
@@ -156,17 +161,16 @@ def opened(data: bytes, *, cut: bool = False) -> Iterator[Image]:
 def as_seen(picture: Image) -> tuple[Image, list[Change]]:
     """What a person sees on a white page, grey or RGB in 8 bits, and what had to be done for it. May raise anything;
     to be called inside of `opened`."""
-    from PIL import Image, ImageOps  # noqa: PLC0415  (as above)
+    from PIL import Image  # noqa: PLC0415  (as above)
 
     changes: list[Change] = []
     picture.load()
-    with contextlib.suppress(Exception):  # EXIF that cannot be read says nothing
-        if picture.getexif().get(0x0112, 1) in range(2, 9):
-            ImageOps.exif_transpose(picture, in_place=True)
-            changes.append("orientation")
     seen = picture
+    if (turn := _turn(picture)) is not None:
+        seen = picture.transpose(turn)
+        changes.append("orientation")
     if picture.mode.startswith(("I", "F")):
-        seen = _upper_byte(picture)
+        seen = _upper_byte(seen, picture.format)
         changes.append("depth")
     elif picture.mode == "CMYK":
         changes.append("colours")
@@ -181,9 +185,23 @@ def as_seen(picture: Image) -> tuple[Image, list[Change]]:
     return seen if seen.mode in ("L", "RGB") else seen.convert("L" if seen.mode == "1" else "RGB"), changes
 
 
-def _upper_byte(picture: Image) -> Image:
+def _turn(picture: Image) -> Transpose | None:
+    """How to set upright what EXIF or XMP calls turned; neither that which cannot be read. EXIF 2.3, 4.6.4."""
+    from PIL.Image import Transpose  # noqa: PLC0415  (as above)
+
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT, 3: Transpose.ROTATE_180, 4: Transpose.FLIP_TOP_BOTTOM, 5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270, 7: Transpose.TRANSVERSE, 8: Transpose.ROTATE_90,
+    }  # fmt: skip
+    try:
+        return turns.get(picture.getexif().get(0x0112, 1))
+    except Exception:  # whatever Pillow stumbles over in arbitrary bytes
+        return None
+
+
+def _upper_byte(picture: Image, format: str | None) -> Image:
     """Grey of 16 bits in 8."""
-    if picture.mode == "F" or (picture.mode == "I" and picture.format != "PPM"):
+    if picture.mode == "F" or (picture.mode == "I" and format != "PPM"):
         raise BadMedia(f"a picture of 32-bit values (mode {picture.mode}), and no format says what is white in them")
     if "transparency" in picture.info:
         raise BadMedia("a grey picture of 16 bits with a transparent shade, which 8 bits cannot tell from others")

@@ -296,6 +296,8 @@ def remarks(result: RunResult) -> list[str]:
     lines = [f"not measured, {kind}: {count} (e.g. {result.examples[kind]})" for kind, count in result.failures.items()]
     if result.not_asked:
         lines.append(f"not asked: {result.not_asked}")
+    if result.changed:
+        lines.append("pictures not sent as stored: " + ", ".join(f"{why} {n}" for why, n in result.changed.items()))
     for name, task in result.tasks.items():
         if unjudged := task.outcomes.get("not_judged"):
             lines.append(f"{name}: {unjudged} answers are recorded but have no score: only a judge model can tell, and "

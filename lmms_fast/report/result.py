@@ -104,6 +104,8 @@ class RunResult:
     completion_tokens: int
     examples: Mapping[str, str] = field(default_factory=dict)
     """One failure's detail per kind."""
+    changed: Mapping[str, int] = field(default_factory=dict)
+    """Pictures that were not sent as they are stored, by what was done to them; counted for each sample they are in."""
 
     @property
     def not_asked(self) -> int:
@@ -152,7 +154,7 @@ def finish(
                for task in tasks}  # fmt: skip
     result = RunResult(
         run.path, results, _group_results(groups, results), dict(sorted(count.failures.items())), count.samples,
-        count.tokens["prompt"], count.tokens["completion"], count.examples,
+        count.tokens["prompt"], count.tokens["completion"], count.examples, dict(sorted(count.changed.items())),
     )  # fmt: skip
     run.write("results.json", as_json(result))
     return result
@@ -166,9 +168,12 @@ class _Count:
     failures: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    changed: Counter[str] = field(default_factory=Counter)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, record: Record, outcome: Outcome) -> None:
         self.samples += 1
+        parts = (part for message in record.get("messages", ()) for part in message["parts"])
+        self.changed.update(why for part in parts if isinstance(part, dict) for why in part.get("changed", ()))
         if isinstance(outcome, Failure):
             self.failures[outcome.kind] += 1
             self.examples.setdefault(outcome.kind, outcome.detail)
@@ -213,7 +218,7 @@ def _finish_task(
                 if name == "no_answer" and isinstance(outcome, Response):
                     reasons[no_answer_reason(outcome)] += 1
                 truncated += _cut_off(outcome)
-                count.add(outcome)
+                count.add(record, outcome)
                 hand_in.add(record, outcome, None if verdict is None else verdict.prediction)
                 line = _sample_line(record, outcome, verdict, name)
                 for other, its in other_rules.items():
@@ -359,6 +364,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
         },
         "samples": result.samples,
         "not_measured": dict(result.failures),
+        "pictures_changed": dict(result.changed),
         "usage": {"prompt_tokens": result.prompt_tokens, "completion_tokens": result.completion_tokens},
     }
 
