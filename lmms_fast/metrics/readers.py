@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lmms_fast.errors import TaskError
+from lmms_fast.metrics.letters import LETTERS
 from lmms_fast.metrics.rule import Options, Reader
 from lmms_fast.types import Prediction, Sample
 
+_REPLY_MAX = 2000
 _NUMBER = re.compile(r"(?<![\w.-])\d{1,6}(?:\.\d{1,6})?(?![\w.]*\d)")
 
 
@@ -42,6 +44,25 @@ def _check_rating(options: Options) -> None:
         raise TaskError("score.judge.read: `low` must be below `high`.")
 
 
+def _option_letter(reply: str, sample: Sample, options: Options) -> Prediction | None:
+    """The option that the judge says the response means; `none` is the letter that stands for none of them."""
+    none = options.get("none", "Z")
+    words = set(re.split(r"[\s.,:;()\[\]*\"'`]+", reply[:_REPLY_MAX]))
+    named = words & {*LETTERS[: len(sample.choices)], none}
+    if len(named) != 1:
+        return None
+    return Prediction(None if none in named else named.pop(), "judge")
+
+
+def _check_none(options: Options) -> None:
+    if options.get("none", "Z") not in tuple(LETTERS):
+        raise TaskError("score.judge.read: `none` is one capital letter.")
+
+
 READERS: Mapping[str, Reader] = MappingProxyType(
-    {"reply": Reader(_reply), "rating": Reader(_rating, frozenset({"pattern", "low", "high"}), _check_rating)}
+    {
+        "reply": Reader(_reply),
+        "rating": Reader(_rating, frozenset({"pattern", "low", "high"}), _check_rating),
+        "option_letter": Reader(_option_letter, frozenset({"none"}), _check_none),
+    }
 )

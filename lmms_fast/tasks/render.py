@@ -103,7 +103,7 @@ class Renderer:
 
         Raises MediaMissing if a picture is absent, TaskError if a template does not fit the row.
         """
-        names: dict[str, Any] = {**doc, "row": row, "each": each, "shots": self._shots}
+        names: dict[str, Any] = {**doc, "doc": doc, "row": row, "each": each, "shots": self._shots}
         find = functools.partial(as_media, root=root, remote=self._remote)
 
         def make() -> Sample:

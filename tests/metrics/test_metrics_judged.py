@@ -85,6 +85,21 @@ def test_rating(reply: str, options: dict[str, object], expected: float | None) 
     assert READERS["rating"](reply, SAMPLE, options) == expected
 
 
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [("B", "B"), ("B.", "B"), ("**B**", "B"), ("The answer is (A).", "A"), ("E", None), ("E.", None)],
+)
+def test_option_letter(reply: str, answer: str | None) -> None:
+    """The option that the response means, or that it means none, which is wrong."""
+    assert READERS["option_letter"](reply, SAMPLE, {"none": "E"}) == Prediction(answer, "judge")
+
+
+@pytest.mark.parametrize("reply", ["", "C", "A or B", "I cannot tell.", "b"])
+def test_what_names_no_option_is_no_judgement(reply: str) -> None:
+    """Not measured, where the reference draws a letter."""
+    assert READERS["option_letter"](reply, SAMPLE, {"none": "E"}) is None
+
+
 @pytest.mark.parametrize("options", [{"pattern": "x"}, {"pattern": "("}, {"low": 1}])
 def test_a_rating_that_cannot_be_is_refused(options: dict[str, object]) -> None:
     """Before anything is asked."""
