@@ -9,17 +9,35 @@ with the square of the text, and its recursion with its length.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from types import MappingProxyType
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics.rule import Matcher, Options
-from lmms_fast.metrics.text import best, texts
+from lmms_fast.metrics.text import texts
 from lmms_fast.types import Prediction, Sample
 
 _LONGEST = 500
 """Words of a text that ROUGE-L looks at, on either side: its time grows with the product. Descriptions and headings,
 which it is used for, are shorter."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text as the package reads it."""
+
+    sentences: Sequence[Sequence[str]]
+    single: frozenset[str]
+    pairs: frozenset[tuple[str, str]]
+    """Of neighbouring words, over the ends of sentences too."""
+
+
+def words_of(text: str) -> Words:
+    """The words of a text, cut at every period. A blank sentence is one empty word, in the package too."""
+    sentences = [" ".join(part.split()).split(" ") for part in text.split(".") if part]
+    words = [word for sentence in sentences for word in sentence]
+    return Words(sentences, frozenset(words), frozenset(pairwise(words)))
 
 
 def _rouge(prediction: Prediction, sample: Sample, options: Options) -> Mapping[str, float]:
@@ -28,48 +46,40 @@ def _rouge(prediction: Prediction, sample: Sample, options: Options) -> Mapping[
     A response of fewer characters than `min_characters` (default 1) is worth 0: VisualWebBench's reading of elements
     wants two.
     """
-    if all(len(text) < options.get("min_characters", 1) for text in texts(prediction)):
-        return dict.fromkeys(_PARTS, 0.0)
-    return {name: best(prediction, sample, part) for name, part in _PARTS.items()}
+    least = options.get("min_characters", 1)
+    said = [words_of(text) for text in texts(prediction) if len(text) >= least]
+    golds = [words_of(gold) for gold in sample.target]
+    return {
+        name: max((part(text, gold) for text in said for gold in golds), default=0.0) for name, part in _PARTS.items()
+    }
 
 
 def _rouge_1(prediction: Prediction, sample: Sample, _: Options) -> float:
     """F1 by words, best of the golds: VisualWebBench's questions about pages."""
-    return best(prediction, sample, rouge_1)
+    said, golds = map(words_of, texts(prediction)), [words_of(gold) for gold in sample.target]
+    return max((rouge_1(text, gold) for text in said for gold in golds), default=0.0)
 
 
-def rouge_1(text: str, gold: str) -> float:
+def rouge_1(said: Words, wanted: Words) -> float:
     """F1 of the sets of words."""
-    said, wanted = set(_words(_sentences(text))), set(_words(_sentences(gold)))
-    return _f1(len(said & wanted), len(said), len(wanted))
+    return _f1(len(said.single & wanted.single), len(said.single), len(wanted.single))
 
 
-def rouge_2(text: str, gold: str) -> float:
+def rouge_2(said: Words, wanted: Words) -> float:
     """F1 of the sets of pairs of neighbouring words."""
-    said, wanted = set(pairwise(_words(_sentences(text)))), set(pairwise(_words(_sentences(gold))))
-    return _f1(len(said & wanted), len(said), len(wanted))
+    return _f1(len(said.pairs & wanted.pairs), len(said.pairs), len(wanted.pairs))
 
 
-def rouge_l(text: str, gold: str) -> float:
-    """F1 of the words in the longest common subsequences of each sentence of the gold with each of the text."""
-    said, wanted = _sentences(text), _sentences(gold)
+def rouge_l(said: Words, wanted: Words) -> float:
+    """F1 of the words in the longest common subsequences of each sentence of the one with each of the other."""
     common: set[str] = set()
-    for reference in _first_words(wanted):
-        for sentence in _first_words(said):
+    for reference in _first_words(wanted.sentences):
+        for sentence in _first_words(said.sentences):
             common |= _subsequence(reference, sentence)
-    return _f1(len(common), len(set(_words(said))), len(set(_words(wanted))))
+    return _f1(len(common), len(said.single), len(wanted.single))
 
 
 _PARTS = {"rouge_1": rouge_1, "rouge_2": rouge_2, "rouge_l": rouge_l}
-
-
-def _sentences(text: str) -> list[list[str]]:
-    # A blank sentence is one empty word, in the package too.
-    return [" ".join(part.split()).split(" ") for part in text.split(".") if part]
-
-
-def _words(sentences: Sequence[Sequence[str]]) -> list[str]:
-    return [word for sentence in sentences for word in sentence]
 
 
 def _first_words(sentences: Sequence[Sequence[str]]) -> list[Sequence[str]]:

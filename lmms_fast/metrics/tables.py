@@ -8,14 +8,20 @@ from lmms_fast.errors import TaskError
 from lmms_fast.metrics import aggregate as means
 from lmms_fast.metrics import (
     aggregate_published,
+    anls,
     cmmmu,
+    documents,
     grouped,
+    ifeval,
     letters,
     letters_harness,
     letters_published,
     mmmu,
     plain,
     readers,
+    rouge,
+    text,
+    vqa,
     yes_no,
 )
 from lmms_fast.metrics.rule import NONE, Aggregator, Extractor, Matcher, Options, Reader, check_rule, merged
@@ -36,10 +42,20 @@ MATCHERS: Mapping[str, Matcher] = merged(
     letters_published.MATCHERS,
     mmmu.MATCHERS,
     cmmmu.MATCHERS,
+    text.MATCHERS,
+    anls.MATCHERS,
+    vqa.MATCHERS,
+    rouge.MATCHERS,
+    documents.MATCHERS,
+    ifeval.MATCHERS,
 )
 READERS: Mapping[str, Reader] = merged(readers.READERS)
 AGGREGATORS: Mapping[str, Aggregator] = merged(
-    means.AGGREGATORS, grouped.AGGREGATORS, aggregate_published.AGGREGATORS
+    means.AGGREGATORS,
+    grouped.AGGREGATORS,
+    aggregate_published.AGGREGATORS,
+    documents.AGGREGATORS,
+    ifeval.AGGREGATORS,
 )
 
 
