@@ -76,6 +76,7 @@ def _forbidden_words(text: str, asked: _Arguments) -> bool:
 
 
 def _letter_frequency(text: str, asked: _Arguments) -> bool:
+    """A letter's count without case. In place of "#" and "!", which the data ask for, the reference draws a letter."""
     letter = asked.text("letter").lower()
     return bool(letter) and asked.meets(text.lower().count(letter), "let_frequency", "let_relation")
 
@@ -400,10 +401,17 @@ def _by_instruction(metric: str, part: str, scored: Sequence[Scored]) -> Aggrega
     followed = total = 0
     for one in scored:
         if (share := one.part(part)) is not None:
-            number = int(group_of(one, "n_inst"))
+            number = _instructions_of(one)
             followed += round(share * number)
             total += number
     return counted(metric, None, followed / total if total else None, stderr=None, scored=scored)
+
+
+def _instructions_of(one: Scored) -> int:
+    number = group_of(one, "n_inst")
+    if not number.isdecimal():
+        raise TaskError(f"report: group 'n_inst' of sample {one.id} is {number!r}; 'ifeval' needs a whole number.")
+    return int(number)
 
 
 MATCHERS: Mapping[str, Matcher] = MappingProxyType(
