@@ -9,6 +9,7 @@ from lmms_fast.metrics import aggregate as means
 from lmms_fast.metrics import (
     aggregate_published,
     anls,
+    boxes,
     cmmmu,
     documents,
     grouped,
@@ -35,6 +36,7 @@ EXTRACTORS: Mapping[str, Extractor] = merged(
     letters_published.EXTRACTORS,
     mmmu.EXTRACTORS,
     cmmmu.EXTRACTORS,
+    boxes.EXTRACTORS,
 )
 MATCHERS: Mapping[str, Matcher] = merged(
     plain.MATCHERS,
@@ -42,6 +44,7 @@ MATCHERS: Mapping[str, Matcher] = merged(
     letters_published.MATCHERS,
     mmmu.MATCHERS,
     cmmmu.MATCHERS,
+    boxes.MATCHERS,
     text.MATCHERS,
     anls.MATCHERS,
     vqa.MATCHERS,
