@@ -144,4 +144,5 @@ BEST = {**_TESTS, **dict.fromkeys(_SCORED, 100.0)}
 # A response that names no option goes to the judge.
 _JUDGED = ("mmbench_en_dev", "mmbench_cn_dev", "mmbench_cn_cc", "mmbench_ru_dev", "mmbench_ko_dev",
            "mmbench_en_dev_lite", "mmbench_cn_dev_lite")  # fmt: skip
-WORST = {**_TESTS, **dict.fromkeys(_JUDGED)}
+# To POPE what is not a no is a yes: of four, two are right.
+WORST = {**_TESTS, **dict.fromkeys(_JUDGED), **dict.fromkeys(("pope", "pope_adv", "pope_pop", "pope_random"), 2 / 3)}
