@@ -15,7 +15,7 @@ LEVEL = {
     "tasks": 2, "journal": 2, "metrics": 2,
     "data": 3, "endpoints": 3, "server": 3,
     "report": 4,
-    "pipeline": 5,
+    "pipeline": 5, "parity": 5,
     "api": 6,
     "cli": 7,
 }  # fmt: skip

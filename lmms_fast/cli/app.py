@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lmms_fast import __version__
-from lmms_fast.cli import doctor, servers, tasks
+from lmms_fast.cli import doctor, importing, parity, servers, tasks
 from lmms_fast.errors import EXIT_ERROR, LmmsFastError, UsageError
 
 _EXIT_CODES = (
@@ -29,6 +29,8 @@ app = typer.Typer(
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(servers.app, name="server")
 app.command("doctor")(doctor.doctor)
+app.command("import")(importing.import_answers)
+app.command("parity")(parity.parity)
 
 
 def _option(flag: str, text: str, *more: str) -> Any:
