@@ -19,6 +19,8 @@ from lmms_fast.metrics.punctuation import vqa_punctuation
 from lmms_fast.metrics.rule import Extractor, Matcher, Options
 from lmms_fast.types import Prediction, Sample
 
+_CAPITALS = frozenset(LETTERS)
+
 # BLINK
 
 _BLINK_LETTERS = "ABCDE"
@@ -56,7 +58,7 @@ def _scienceqa(text: str, _: Sample, __: Options) -> Prediction:
     text = text.strip()
     if text in tuple("ABCDE"):
         return Prediction(text, "scienceqa: alone")
-    if text[:1].isupper() and text[1:3] == ". ":
+    if text[:1] in _CAPITALS and text[1:3] == ". ":
         return Prediction(text[0], "scienceqa: leading")
     stated = _THE_ANSWER_IS.findall(text)
     return Prediction(stated[0] if len(stated) == 1 else None, "scienceqa: stated")
@@ -67,9 +69,9 @@ def _scienceqa_lmms_eval(text: str, _: Sample, __: Options) -> Prediction:
     so that "(A)" and "The answer is A." are nothing.
     """
     text = text.strip()
-    if len(text) == 1:
+    if text.upper() in _CAPITALS:
         return Prediction(text.upper(), "scienceqa_lmms_eval: alone")
-    leading = text[:1].isupper() and text[1:2] == "."
+    leading = text[:1] in _CAPITALS and text[1:2] == "."
     return Prediction(text[0] if leading else None, "scienceqa_lmms_eval: leading")
 
 
@@ -203,9 +205,9 @@ def _visualwebbench_letter(text: str, _: Sample, __: Options) -> Prediction:
     between spaces. The article in "A link" is the option A.
     """
     text = text.strip()
-    if len(text) == 1:
-        return Prediction(text.upper() if text.isalpha() else None, "visualwebbench_letter: alone")
-    if text[:1] in tuple(LETTERS) and text[1:2] == ".":
+    if text.upper() in _CAPITALS:
+        return Prediction(text.upper(), "visualwebbench_letter: alone")
+    if text[:1] in _CAPITALS and text[1:2] == ".":
         return Prediction(text[0], "visualwebbench_letter: leading")
     bare = f" {text.translate(_WEB_PUNCTUATION)} "
     for stage in ("(X)", " X "):
