@@ -226,7 +226,7 @@ def test_what_is_read_can_be_compared(text: str) -> None:
     ["1", "1 ", "1,", "[", "[1,", "[1, 2, 3, 4], ", "[1 ", "[1" + " " * 50, "1" + " " * 50, "<bbox>", "</bbox>", "x:1 ",
      "x ", "y", "box ", "```", '{"a":', "{}", "[[", "-", "1.", ".1", "9" * 30 + ".", " ", "\u0663", "x: "],
 )  # fmt: skip
-@pytest.mark.parametrize("start", ["", "[1", "x", "<bbox>", "[1,2,3,4"])
+@pytest.mark.parametrize("start", ["", "[1", "<bbox>x"])
 def test_hostile_length(piece: str, start: str) -> None:
     """100,000 characters take each rule well under a second, whatever they are."""
     text = (start + piece * 100_000)[:100_000]
