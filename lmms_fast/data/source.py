@@ -186,9 +186,9 @@ def _split_files(folder: Path, config: str | None, split: str) -> list[Path]:
         for path in folder.glob(pattern)
         if path.suffix in _FORMATS and named.match(path.name)
     ]
-    if config is not None and any(config in path.parts for path in files):
-        files = [path for path in files if config in path.parts]
-    return sorted(files)
+    # Below the folder: the dataset DocVQA has a configuration DocVQA, and another one.
+    of_config = [path for path in files if config in path.relative_to(folder).parts]
+    return sorted(of_config or files)
 
 
 def _from_hub(task: Task) -> Source:
