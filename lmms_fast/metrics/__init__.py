@@ -16,6 +16,7 @@
   agreement with annotators. `rouge.py`: ROUGE of the package of that name. `documents.py`: MMLongBench-Doc
 - `ifeval.py`     IFEval's instructions, matcher and report
 - `boxes.py`      boxes and points on the picture
+- `captions.py`   CIDEr, BLEU and ROUGE-L of captions; `tokenise.py`: their words
 - `aggregate.py`  means, by group too, plain or macro; the mean of a group of tasks. `grouped.py`: over samples that
   count together (pairs, rotations, triplets). `aggregate_published.py`: F1, and what single benchmarks report
 - `score.py`      the chain for one sample: what the pipeline calls

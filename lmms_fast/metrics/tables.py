@@ -10,6 +10,7 @@ from lmms_fast.metrics import (
     aggregate_published,
     anls,
     boxes,
+    captions,
     cmmmu,
     documents,
     grouped,
@@ -51,6 +52,7 @@ MATCHERS: Mapping[str, Matcher] = merged(
     rouge.MATCHERS,
     documents.MATCHERS,
     ifeval.MATCHERS,
+    captions.MATCHERS,
 )
 READERS: Mapping[str, Reader] = merged(readers.READERS)
 AGGREGATORS: Mapping[str, Aggregator] = merged(
@@ -59,6 +61,7 @@ AGGREGATORS: Mapping[str, Aggregator] = merged(
     aggregate_published.AGGREGATORS,
     documents.AGGREGATORS,
     ifeval.AGGREGATORS,
+    captions.AGGREGATORS,
 )
 
 
