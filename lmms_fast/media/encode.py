@@ -16,7 +16,8 @@ on a white page, in 8 bits, as PNG; what was done is in the record of the sample
     other formats that Pillow reads          PNG
     cut off                                  not at all: BadMedia, never half a picture. Where only the end mark is
                                              missing and all pixels are there: PNG
-    32-bit values; over 178,956,970 pixels   not at all: BadMedia
+    32-bit values, 16 bits with a transparent
+    colour, over 178,956,970 pixels          not at all: BadMedia
 
 `--image` (policy.py) adds: smaller, with Lanczos on the pixels above; another format. A picture that has the format
 and the size already is still sent as it is. One made smaller without a format named is JPEG if it was, else PNG.
@@ -79,6 +80,8 @@ def to_send(data: bytes, policy: Policy = ORIGINAL) -> Sent:
             return Sent(header.mime, data)
     doubts = header.doubts if header else ()
     with opened(data, cut="end" in doubts) as picture:
+        if "depth" in doubts and "transparency" in picture.info:
+            raise BadMedia("a picture of 16 bits with a transparent colour, which 8 bits cannot tell from others")
         seen, found = as_seen(picture)
     changes: list[Change] = [doubt for doubt in doubts if doubt in _SURE]
     changes += [change for change in found if change not in changes]
@@ -203,8 +206,6 @@ def _upper_byte(picture: Image, format: str | None) -> Image:
     """Grey of 16 bits in 8."""
     if picture.mode == "F" or (picture.mode == "I" and format != "PPM"):
         raise BadMedia(f"a picture of 32-bit values (mode {picture.mode}), and no format says what is white in them")
-    if "transparency" in picture.info:
-        raise BadMedia("a grey picture of 16 bits with a transparent shade, which 8 bits cannot tell from others")
     wide = picture if picture.mode in ("I", "I;16") else picture.convert("I")
     return wide.point(lambda value: value * (1 / 256)).convert("L")
 
@@ -214,11 +215,9 @@ def _fitting(width: int, height: int, most: int | None) -> tuple[int, int]:
     if most is None or width * height <= most:
         return width, height
     scale = math.sqrt(most / (width * height))
-    if width < height:
-        narrow = max(1, int(width * scale))
-        return narrow, max(1, min(int(height * scale), most // narrow))
-    low = max(1, int(height * scale))
-    return max(1, min(int(width * scale), most // low)), low
+    wide, high = max(1, int(width * scale)), max(1, int(height * scale))
+    high = max(1, min(high, most // wide))  # a line of one pixel's breadth is only made shorter
+    return max(1, min(wide, most // high)), high
 
 
 def _written(picture: Image, kind: str, quality: int) -> bytes:
