@@ -293,11 +293,13 @@ HOSTILE = (
 @pytest.mark.parametrize("piece", HOSTILE)
 @pytest.mark.parametrize("end", ["", "x", "!"])
 def test_hostile_length_is_no_trouble(piece: str, end: str) -> None:
-    """100,000 characters of anything take every rule together well under a second."""
+    """100,000 characters of anything take every rule a fraction of a second."""
     text = (piece * 100_000)[:100_000] + end
     started = time.process_time()
     stripped = strip_reasoning(text)
+    assert time.process_time() - started < 0.2
     for rule in EXTRACTORS:
+        started = time.process_time()
         read(rule, stripped)
         read(rule, stripped, *ANIMALS)
-    assert time.process_time() - started < 2.0
+        assert time.process_time() - started < 0.4, rule
