@@ -116,7 +116,7 @@ def _capital_word_frequency(text: str, asked: _Arguments) -> bool:
 
 # What the Penn Treebank's tokeniser, as NLTK has it, takes for words of their own. Periods and lone quotes are left
 # where they are: they do not change whether a word is in capitals.
-_APART = re.compile(r"[;@#$%&?!()\[\]{}<>\"“”«»]|--|''|``|[:,](?!\d)")
+_APART = re.compile(r"[;@#$%&?!*()\[\]{}<>\"“”«»]|--|''|``|\.{2,}+|[:,](?!\d)")
 _ENDINGS = re.compile(r"(?<=[^\s'])('(?:[sS]|[mM]|[dD]|ll|LL|re|RE|ve|VE)|n't|N'T)(?=\s|\Z)")
 _FUSED = re.compile(r"\b(?:(can)(not)|(gim|lem)(me)|(gon|wan)(na)|(got)(ta)|(d)('ye)|(more)('n))\b", re.IGNORECASE)
 

@@ -213,13 +213,17 @@ def _token_set_f1(prediction: Prediction, sample: Sample, _: Options) -> float:
 
     As sets: a word said twice counts once, and order does not matter.
     """
+    golds = [_tokens(gold) for gold in sample.target]
+    return max((_set_f1(said, gold) for said in map(_tokens, texts(prediction)) for gold in golds), default=0.0)
 
-    def f1(text: str, gold: str) -> float:
-        said, wanted = set(_TOKEN.findall(text.lower())), set(_TOKEN.findall(gold.lower()))
-        common = len(said & wanted)
-        return 2 * common / (len(said) + len(wanted)) if common else 0.0
 
-    return best(prediction, sample, f1)
+def _tokens(text: str) -> set[str]:
+    return set(_TOKEN.findall(text.lower()))
+
+
+def _set_f1(said: set[str], wanted: set[str]) -> float:
+    common = len(said & wanted)
+    return 2 * common / (len(said) + len(wanted)) if common else 0.0
 
 
 MATCHERS: Mapping[str, Matcher] = MappingProxyType(

@@ -188,7 +188,8 @@ def test_sentences(text: str, expected: int) -> None:
         ("CANNOT", ["CAN", "NOT"]),
         ("1,000 A,B", ["1,000", "A", ",", "B"]),
         ("AND/OR WELL-KNOWN U.S.", ["AND/OR", "WELL-KNOWN", "U.S."]),
-        ("A--B", ["A", "--", "B"]),
+        ("A--B...C", ["A", "--", "B", "...", "C"]),
+        ("**A*B", ["*", "*", "A", "*", "B"]),
     ],
 )
 def test_treebank_words(text: str, expected: list[str]) -> None:
