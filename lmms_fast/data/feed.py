@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lmms_fast.data.source import Source
 from lmms_fast.errors import DataError, UsageError
@@ -68,9 +69,9 @@ def feed_task(task: Task, source: Source, selection: Selection, finished: Callab
     renderer = Renderer(task, Remote if selection.allow_media_urls else None, source.shots())
     seen: set[str] = set()
     for row, doc in _rows(task, source, selection, renderer):
-        for each in task.each or ("",):
+        for question in enumerate(renderer.questions(doc, row)):
             for repeat in range(selection.repeats):
-                fed = _render(renderer, task, doc, row, source.root, repeat, selection.system_prompt, each)
+                fed = _render(renderer, task, doc, row, source.root, repeat, selection.system_prompt, question)
                 if repeat == 0:
                     if fed.sample.id in seen:
                         raise DataError(f"{task.file}: id '{fed.sample.id}' occurs twice; make `id` unique, "
@@ -124,12 +125,12 @@ def _whole_groups(source: Source, renderer: Renderer, limit: int) -> Counter[Has
 
 def _render(
     renderer: Renderer, task: Task, doc: Doc, row: int, root: Path | None, repeat: int, system_prompt: str | None,
-    each: str,
+    question: tuple[int, Any],
 ) -> Fed:  # fmt: skip
     try:
-        return Fed(row, renderer.render(doc, row, root, repeat, system_prompt, each))
+        return Fed(row, renderer.render(doc, row, root, repeat, system_prompt, question))
     except MediaMissing as error:
-        sample = Sample(task.task, f"row-{row}{each and '-'}{each}", (), (), repeat=repeat)
+        sample = Sample(task.task, f"row-{row}" + (f"-{question[0]}" if question[0] else ""), (), (), repeat=repeat)
         return Fed(row, sample, Failure(sample.key, "media", f"row {row}: {error}", attempts=0))
 
 

@@ -79,7 +79,8 @@ def _joined(source: Source, join: Join, task: Task, others: Mapping[Any, Doc]) -
             return
         for doc in source.rows(None):
             if doc[join.column] not in others:
-                raise DataError(f"task {task.task}: {join.column} {doc[join.column]!r} is not in {join.config}/{join.split}.")
+                where = f"{join.config}/{join.split}"
+                raise DataError(f"task {task.task}: {join.column} {doc[join.column]!r} is not in {where}.")
             other = others[doc[join.column]]
             yield {**doc, **{name: other[name] for name in join.take}}
 

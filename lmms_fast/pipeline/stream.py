@@ -246,10 +246,11 @@ def prepare(plan: Plan, journal: Journal, notify: Notify) -> Iterator[tuple[Prep
 def task_size(spec: RunSpec, task: Task, source: Source) -> int | None:
     """How many samples a task has in this run; None where the data do not tell."""
     limit = parse_limit(spec.limit)
-    if spec.sample_ids or source.count is None or task.where or (limit is not None and task.keep_together):
+    dynamic = task.where or isinstance(task.each, str)
+    if spec.sample_ids or source.count is None or dynamic or (limit is not None and task.keep_together):
         return None
     rows = rows_wanted(limit, source.count, task.task) or source.count
-    return min(rows, source.count) * len(task.each or ("",)) * spec.repeats
+    return min(rows, source.count) * max(1, len(task.each)) * spec.repeats
 
 
 def parameters(spec: RunSpec, task: Task, profile: Profile, repeat: int) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from lmms_fast.errors import TaskError
 from lmms_fast.media.draw import Drawn
 from lmms_fast.media.encode import from_base64
+from lmms_fast.media.header import read_header
 from lmms_fast.tasks.spec import Draw, ImagePart, Interleave, Task, TextPart
 from lmms_fast.types import Doc, Media, Message, Sample, Stored
 
@@ -41,6 +42,7 @@ def environment(tables: Mapping[str, Any]) -> jinja2.Environment:
     found.globals = {**tables, "letters": LETTERS}
     found.filters["lettered"] = lettered
     found.filters["as_list"] = as_list
+    found.filters["picture_size"] = picture_size
     return found
 
 
@@ -58,6 +60,7 @@ class Renderer:
                 for part in task.prompt.user
             ]
             self._where = self._expression(task.where) if task.where else None
+            self._each = self._expression(task.each) if isinstance(task.each, str) else None
             self._unit = self._expression(task.keep_together) if task.keep_together else None
             self._choices_of = self._choices_rule()
             self._target_of = self._target_rule()
@@ -84,6 +87,13 @@ class Renderer:
         unit = self._unit
         return self._guarded(row, doc, lambda: unit({**doc, "row": row}))
 
+    def questions(self, doc: Doc, row: int) -> Sequence[Any]:
+        """What the task asks about the row: a value for each of its questions. Raises TaskError."""
+        if self._each is None:
+            return self._task.each or ("",)
+        each = self._each
+        return self._guarded(row, doc, lambda: list(each({**doc, "doc": doc, "row": row})))
+
     def unit_columns(self) -> frozenset[str] | None:
         """The columns that `wanted` and `unit` read; None where a hook may need any."""
         if self._task.hooks is not None:
@@ -97,13 +107,16 @@ class Renderer:
         return frozenset(names - {"row"} - self._env.globals.keys())
 
     def render(
-        self, doc: Doc, row: int, root: Path | None, repeat: int = 0, system_prompt: str | None = None, each: str = ""
-    ) -> Sample:
-        """The sample of a prepared row. `root` is the folder that media paths start from and must stay in; None: none.
+        self, doc: Doc, row: int, root: Path | None, repeat: int = 0, system_prompt: str | None = None,
+        question: tuple[int, Any] = (0, ""),
+    ) -> Sample:  # fmt: skip
+        """The sample of a prepared row, for one of its questions. `root` is the folder that media paths start from and
+        must stay in; None: there is none.
 
         Raises MediaMissing if a picture is absent, TaskError if a template does not fit the row.
         """
-        names: dict[str, Any] = {**doc, "doc": doc, "row": row, "each": each, "shots": self._shots}
+        names: dict[str, Any] = {**doc, "doc": doc, "row": row, "shots": self._shots,
+                                 "number": question[0], "each": question[1]}  # fmt: skip
         find = functools.partial(as_media, root=root, remote=self._remote)
 
         def make() -> Sample:
@@ -194,6 +207,15 @@ class Renderer:
 def _drawn(media: Media, draw: Draw, numbers: Iterable[float]) -> Media:
     shape: Literal["box", "polygon"] = "box" if draw.box else "polygon"
     return Media(Drawn(media, shape, tuple(map(float, numbers)), draw.colour, draw.width))
+
+
+def picture_size(value: Any) -> tuple[int, int]:
+    """Width and height of a picture of the row, in pixels. Raises ValueError where its bytes are not in the row."""
+    data = value.get("bytes") if isinstance(value, Mapping) else from_base64(value) if isinstance(value, str) else value
+    header = read_header(data) if isinstance(data, bytes) else None
+    if header is None:
+        raise ValueError("picture_size: the row holds no bytes of a picture")
+    return header.width, header.height
 
 
 def lettered(choices: Sequence[str], pattern: str = "{letter}. {text}") -> str:

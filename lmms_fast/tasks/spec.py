@@ -267,8 +267,9 @@ class Task(_Strict):
     dataset: Dataset
     where: str | None = None
     """Jinja expression: rows for which it is false are not asked."""
-    each: tuple[str, ...] = ()
-    """Each row is asked once per value, which the templates see as `each` (a picture with four questions)."""
+    each: tuple[str, ...] | str = ()
+    """Each row is asked once per value, which the templates see as `each` (a picture with four questions) with its
+    `number`: values, or the Jinja expression that makes them out of the row."""
     id: str = "{{ row }}"
     """Template of the sample's id; must be unique."""
     prompt: Prompt

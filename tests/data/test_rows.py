@@ -102,6 +102,15 @@ def test_a_row_with_several_questions(tmp_path: Path) -> None:
     assert asked(found, tmp_path, rows(2), limit=1.0) == ["01", "02"]
 
 
+def test_the_row_itself_tells_how_many_questions_it_has(tmp_path: Path) -> None:
+    """RefCOCO's expressions for one box."""
+    found = task(tmp_path, "each: names\n")
+    content = rows(2, names=lambda number: ["a", "b"][: number + 1])
+    assert asked(found, tmp_path, content) == ["0a", "1a", "1b"]
+    with pytest.raises(TaskError, match="'names' is undefined"):
+        asked(found, tmp_path, rows(1))
+
+
 HUB = TASK.replace("dataset: {files: mine.parquet}", "dataset: {hub: [{path: o/mine, config: questions}], split: test}")
 
 

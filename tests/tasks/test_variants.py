@@ -140,6 +140,14 @@ def test_a_picture_as_base64_text(tmp_path: Path, prefix: str, wrapped: bool) ->
     assert part.read() == _png(size=(300, 200))
 
 
+def test_the_size_of_a_picture(tmp_path: Path) -> None:
+    """For boxes in shares of its sides."""
+    found = task(tmp_path, 'facts: {width: "{{ (one | picture_size)[0] }}"}\n', PICTURE.replace("PART", "one"))
+    assert render(found, one={"bytes": _png(), "path": "x.png"}).facts == {"width": "20"}
+    with pytest.raises(TaskError, match="holds no bytes of a picture"):
+        render(found, one=_png()[:3])
+
+
 def test_an_outline_is_drawn(tmp_path: Path) -> None:
     """On the pixels of its edge and nowhere else, when the bytes are read."""
     declared = PICTURE.replace("image: PART", "image: one, draw: {box: '[x, y, x + w, y + h]'}")
