@@ -79,7 +79,7 @@ def report(found: Comparison, *, show: int, figures: bool) -> list[str]:
         lines.append(f"    {same} of {len(found.more)} further figures in the score files published beside the outputs")
         lines += [f"    {figure.name}: ours {figure.ours:.16g}, in the score file {figure.expected:.16g}  ← differs"
                   for figure in found.more if not figure.agrees]  # fmt: skip
-    lines += [f"    {note}" for note in found.notes]
+    lines += [f"    {note}" for note in (*found.notes, *([entry.note] if entry.note else []))]
     if not found.reproduced:
         lines += [f"    {one.id}: {one.response!r} → ours {one.ours} by '{one.rule}', theirs {one.theirs}"
                   for one in found.differences[:show]]  # fmt: skip

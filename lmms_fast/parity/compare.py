@@ -11,6 +11,7 @@ from typing import Any
 from lmms_fast.errors import LmmsFastError
 from lmms_fast.parity.entries import Entry
 from lmms_fast.parity.fetch import locate
+from lmms_fast.parity.formats import SCORE_FILE
 from lmms_fast.parity.readers import read_json, read_rows
 from lmms_fast.parity.sets import SHARES, Found, kind_of
 
@@ -53,7 +54,8 @@ class Comparison:
     undecided: int = 0
     differences: tuple[Difference, ...] = ()
     more: tuple[Figure, ...] = ()
-    """Figures of the score files that were published beside the outputs, those that are computed."""
+    """Figures of the score files beside the outputs, those that are computed. They decide nothing: a score file may
+    rest on other rows than the outputs published with it."""
     notes: tuple[str, ...] = ()
     problem: str | None = None
 
@@ -61,7 +63,7 @@ class Comparison:
     def reproduced(self) -> bool:
         """Every figure that can be computed is the published one, and there is one."""
         computed = [figure for figure in self.figures if not figure.why]
-        return self.problem is None and bool(computed) and all(one.agrees for one in (*computed, *self.more))
+        return self.problem is None and bool(computed) and all(one.agrees for one in computed)
 
 
 def compare(entry: Entry, folder: Path | None) -> Comparison:
@@ -91,22 +93,21 @@ def flat(expected: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
         yield prefix, float(expected)
 
 
-_SCORE_FILE = re.compile(r"_(acc|score)\.(csv|json)$|^scores_.*\.json$|_result\.json$")
 _SHARE = re.compile(r"\d+/\d+=([\d.]+)%")
 
 
 def published_beside(paths: Sequence[Path]) -> Iterator[tuple[str, float]]:
     """The figures in score files: a table with a row for each split, or JSON; numbers may be texts."""
     for path in paths:
-        if not _SCORE_FILE.search(path.name):
+        if not SCORE_FILE.search(path.name):
             continue
         content = read_json(path) if path.suffix == ".json" else read_rows(path)
         if path.suffix == ".json" and not isinstance(content, Mapping):
             continue
         if path.suffix == ".csv":
-            content = {("" if len(content) == 1 or row.get("split") in (None, "Overall", "ALL") else f"{row['split']}."): row
-                       for row in content}  # fmt: skip
-            content = {prefix + name: value for prefix, row in content.items() for name, value in row.items()}
+            whole = (None, "Overall", "ALL") if len(content) > 1 else (None, content[0].get("split"))
+            content = {("" if row.get("split") in whole else f"{row['split']}.") + name: value
+                       for row in content for name, value in row.items()}  # fmt: skip
         yield from flat(_numbers(content))
 
 

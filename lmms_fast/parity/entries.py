@@ -53,6 +53,8 @@ class Entry(Files):
     """Ground truth that lies elsewhere."""
     licence: str = ""
     kind: str = ""
+    note: str = ""
+    """What there is to know about the published files, for people."""
 
     def sources(self) -> Iterator[Files]:
         """All that has to be fetched."""

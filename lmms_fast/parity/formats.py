@@ -11,23 +11,25 @@ from typing import Any
 
 from lmms_fast.errors import DataError
 from lmms_fast.parity.readers import (
-    CHOICES,
     FORMATS,
     GOLD,
     GROUPS,
     ID,
     RESPONSE,
     Row,
+    choices,
     field,
-    lettered,
     listed,
     read_json,
     read_rows,
+    response_name,
     text,
 )
 from lmms_fast.types import Sample
 
 Paths = Sequence[Path]
+SCORE_FILE = re.compile(r"_(acc|score)\.(csv|json)$|^scores_.*\.json$|_result\.json$")
+"""Names of files that hold figures, and no responses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +54,13 @@ def named(paths: Paths, pattern: str) -> list[Path]:
 def sample(
     id: Any,
     target: Sequence[str],
-    choices: Sequence[str] = (),
+    options: Sequence[str] = (),
     *,
     groups: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Sample:
     """A sample for scoring; groups and facts as texts."""
-    return Sample("parity", text(id), (), tuple(target), tuple(choices), _texts(groups or {}), _texts(facts or {}))
+    return Sample("parity", text(id), (), tuple(target), tuple(options), _texts(groups or {}), _texts(facts or {}))
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
@@ -81,24 +83,33 @@ def table(
     """
     responses, others = _response_rows(paths)
     elsewhere = {text(field(row, ID)): row for row in others}
+    said = response_name(responses[0]) or next(name for name in ("answer", "messages") if name in responses[0])
     items = []
     for number, row in enumerate(responses):
         id = field(row, ID)
-        full = {**elsewhere.get(text(id), {}), **row} if id is not None else row
-        gold = field(full, GOLD)
-        if gold is None:
+        rest = {name: value for name, value in row.items() if name != said}
+        full = rest if id is None else {**elsewhere.get(text(id), {}), **rest}
+        target = field(full, GOLD)
+        if target is None:
             raise DataError(f"the set has no answer for id {text(id)!r}; fields are {', '.join(map(str, full))}.")
-        given = field(full, CHOICES)
-        choices = listed(given) if given is not None else lettered(full)
         found = sample(
-            number if id is None else id, golds(gold), choices,
+            number if id is None else id, golds(target), choices(full),
             groups={name: full[name] for name in GROUPS if name in full} | dict(groups(full) if groups else {}),
-            facts=dict(facts(full)) if facts else {},
+            facts=facts(full) if facts else None,
         )  # fmt: skip
         extracted, hit = full.get("extracted"), field(full, ("hit", "score", "correct", "if_right", "true_false"))
-        items.append(Item(found, text(field(row, RESPONSE)), None if extracted is None else text(extracted),
+        items.append(Item(found, _said(row.get(said)), None if extracted is None else text(extracted),
                           bool(hit) if isinstance(hit, bool | int) else None))  # fmt: skip
     return unique(items)
+
+
+def _said(value: Any) -> str:
+    """A response; of a conversation (a list of messages) its last turn."""
+    if isinstance(value, list) and value and isinstance(value[-1], Mapping):
+        value = value[-1].get("content", value[-1].get("value"))
+        if isinstance(value, list):
+            return "".join(text(part.get("text")) if isinstance(part, Mapping) else text(part) for part in value)
+    return text(value)
 
 
 def unique(items: Sequence[Item]) -> list[Item]:
@@ -115,12 +126,19 @@ def unique(items: Sequence[Item]) -> list[Item]:
 
 def _response_rows(paths: Paths) -> tuple[list[Row], list[Row]]:
     """The rows of the file that holds responses, and those of all the others."""
-    tables = [(path, read_rows(path)) for path in paths if path.suffix in FORMATS]
-    for wanted in (RESPONSE[:-1], ("text",), ("answer",)):
-        for path, rows in tables:
-            if rows and any(name in rows[0] for name in wanted) and not _is_question_file(rows[0]):
-                return rows, [row for other, more in tables if other != path for row in more]
-    raise DataError(f"no file of the set has responses (a field such as {', '.join(RESPONSE)}).")
+    tables = [read_rows(path) for path in paths if path.suffix in FORMATS and not SCORE_FILE.search(path.name)]
+    tables = [rows for rows in tables if rows]
+
+    def rank(rows: Sequence[Row]) -> int:
+        if _is_question_file(rows[0]):
+            return 3
+        name = response_name(rows[0])
+        return {None: 2 if rows[0].keys() & {"answer", "messages"} else 3, "text": 1}.get(name, 0)
+
+    best = min(tables, key=rank, default=[])
+    if not best or rank(best) == 3:
+        raise DataError(f"no file of the set has responses (a field such as {', '.join(RESPONSE)}).")
+    return best, [row for rows in tables if rows is not best for row in rows]
 
 
 def _is_question_file(row: Row) -> bool:
@@ -330,29 +348,29 @@ def choices_in(question: str) -> tuple[str, ...]:
     return tuple(re.sub(r"^[A-Z][.)]\s*", "", line) for line in question.split("\n")[1:] if line.strip())
 
 
-def anls(paths: Paths) -> list[Item]:
-    """A list of answers by question, and the questions with several accepted answers each."""
-    tables = [read_rows(path) for path in paths if path.suffix in FORMATS]
-    golds = {text(field(row, ID)): row for rows in tables for row in rows if "answers" in row}
-    items = []
-    for row in next(rows for rows in tables if rows and "answers" not in rows[0]):
-        id = text(field(row, ID))
-        items.append(Item(sample(id, listed(golds[id]["answers"])), text(field(row, ("answer", *RESPONSE)))))
-    return items
-
-
 def captions(paths: Paths) -> dict[str, list[Item]]:
     """Captions and their references by picture; several files of captions are several systems, named by their file."""
     if sheets := [path for path in paths if path.suffix == ".xlsx"]:
         return {"": table(sheets, golds=listed)}
-    references = next(path for path in paths if re.search(r"gts|refs?\b|references", path.name))
-    golds = read_json(references)
+    references = named(paths, r"gts|refs?\b|references|captions_\w+20\d\d\.json|annotations")[0]
+    golds = _by_picture(references)
     found = {}
     for path in paths:
         if path != references and path.suffix == ".json":
-            said = {key: value[0] if isinstance(value, list) else value for key, value in read_json(path).items()}
-            found[path.stem] = [Item(sample(key, listed(golds[key])), text(value)) for key, value in said.items()]
+            found[path.stem] = [Item(sample(key, golds[key]), said[0]) for key, said in _by_picture(path).items()]
     return found
+
+
+def _by_picture(path: Path) -> dict[str, list[str]]:
+    """Captions by picture: an object by picture, or COCO's rows of `image_id` and `caption`."""
+    content = read_json(path)
+    rows = content.get("annotations") if isinstance(content, Mapping) else content
+    if not isinstance(rows, list):
+        return {text(key): list(listed(value)) for key, value in content.items()}
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for row in rows:
+        found[text(row["image_id"])].append(text(row["caption"]))
+    return dict(found)
 
 
 def vqa(paths: Paths) -> list[Item]:

@@ -23,7 +23,7 @@ from lmms_fast.journal.records import sample_record
 from lmms_fast.journal.rundir import RunDir, write_bytes
 from lmms_fast.journal.store import Journal
 from lmms_fast.metrics import AGGREGATORS, EXTRACTORS, MATCHERS
-from lmms_fast.parity.readers import CHOICES, GOLD, ID, RESPONSE, Row, field, lettered, listed, read_rows, text
+from lmms_fast.parity.readers import ID, RESPONSE, Row, choices, field, gold, listed, read_rows, response_name, text
 from lmms_fast.report.result import RunResult, finish, rules_of
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.spec import Rule, Task
@@ -84,7 +84,8 @@ def import_file(
     if (task is None) == (rules is None):
         raise UsageError("import: name a task (--task), or rules (--extract, with --match and --report).")
     rows = [_mapped(row, columns) for row in read_rows(path)]
-    if not any(name in rows[0] for name in RESPONSE if rows):
+    said = response_name(rows[0]) if rows else None
+    if said is None:
         raise UsageError(f"{path}: has no column of responses ({', '.join(RESPONSE[:3])}); map it with --column "
                          f"response=NAME. It has: {', '.join(map(str, rows[0])) if rows else 'no rows'}.")  # fmt: skip
     digest = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
@@ -97,8 +98,8 @@ def import_file(
     if not isinstance(chosen, Task):
         raise UsageError(f"--task {task}: is a group; name one of {', '.join(chosen.tasks)}.")
     rules_of(chosen)
-    has_targets = any(field(row, GOLD) is not None for row in rows)
-    samples = _from_rows(path, rows, chosen) if has_targets else _from_data(path, rows, chosen, data_dir)
+    has_targets = any(gold(row, said) is not None for row in rows)
+    samples = _from_rows(path, rows, chosen, said) if has_targets else _from_data(path, rows, chosen, data_dir)
     spec = make_spec({"tasks": (name,), "model": model, "output_dir": out, "include_path": include_path})
     session: dict[str, Any] = {
         "started": _now(), "command": [Path(sys.argv[0]).name, *sys.argv[1:]], "spec": spec.model_dump(mode="json"),
@@ -112,7 +113,7 @@ def import_file(
         with Journal(directory.journal) as journal:
             for number, (sample, row) in enumerate(samples):
                 if not journal.finished(sample.key):
-                    journal.append(sample_record(sample, number, ()), _response(sample, row))
+                    journal.append(sample_record(sample, number, ()), _response(sample, row, said))
             session |= {"ended": _now(), "stopped": None}
             directory.write("manifest.json", {"identity": identity, "sessions": [session], "complete": True})
             return finish(directory, journal, [chosen], [])
@@ -163,17 +164,16 @@ def _prefixed(row: Row, prefix: str) -> set[str]:
     return {str(name).removeprefix(prefix) for name in row if str(name).startswith(prefix)}
 
 
-def _from_rows(path: Path, rows: Sequence[Row], task: Task) -> list[tuple[Sample, Row]]:
+def _from_rows(path: Path, rows: Sequence[Row], task: Task, said: str) -> list[tuple[Sample, Row]]:
     """Samples as the file has them."""
     found = []
     for number, row in enumerate(rows):
-        given = field(row, CHOICES)
         prompt = field(row, _PROMPT)
         found.append((
             Sample(
                 task.task, text(number if (id := field(row, ID)) is None else id),
                 () if prompt is None else (Message("user", (text(prompt),)),),
-                listed(field(row, GOLD)), lettered(row) if given is None else listed(given),
+                listed(gold(row, said)), choices(row),
                 _values(path, row, "groups", task.groups), _values(path, row, "facts", task.facts),
                 int(row.get("repeat") or 0),
             ), row,
@@ -224,9 +224,9 @@ def _check_unique(path: Path, keys: Sequence[str]) -> None:
         seen.add(key)
 
 
-def _response(sample: Sample, row: Row) -> Response:
+def _response(sample: Sample, row: Row, said: str) -> Response:
     reasoning = row.get("reasoning")
     return Response(
-        sample.key, text(field(row, RESPONSE)), None if reasoning is None else text(reasoning), None, Usage(), 0.0, 1,
+        sample.key, text(row.get(said)), None if reasoning is None else text(reasoning), None, Usage(), 0.0, 1,
         "imported",
     )  # fmt: skip

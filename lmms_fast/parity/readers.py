@@ -72,14 +72,19 @@ def _lines(content: str) -> list[Any]:
 
 def _json_rows(content: Any) -> list[Row]:
     if isinstance(content, Mapping):
-        lists = [value for value in content.values() if isinstance(value, list) and value]
-        if len(lists) == 1 and isinstance(lists[0][0], Mapping):  # {"data": [...]} with a name or a version beside it
-            return _json_rows(lists[0])
+        inner = [value for value in content.values() if _holds_objects(value)]
+        if len(inner) == 1 and (isinstance(inner[0], list) or len(content) > 1):
+            return _json_rows(inner[0])  # {"data": [...]}, {"results": {...}} with a name, a version, a sum beside it
         return [{"id": key, **value} if isinstance(value, Mapping) else {"id": key, "value": value}
                 for key, value in content.items()]  # fmt: skip
     if not isinstance(content, list) or not all(isinstance(row, Mapping) for row in content):
         raise DataError("a list of objects is expected")
     return content
+
+
+def _holds_objects(value: Any) -> bool:
+    members = list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list) else []
+    return bool(members) and all(isinstance(member, Mapping) for member in members)
 
 
 def _separated(path: Path, delimiter: str) -> list[Row]:
@@ -146,17 +151,43 @@ def _literal(written: str) -> Any:
     return written
 
 
-def lettered(row: Row) -> tuple[str, ...]:
-    """Options in columns A, B, C, …, up to the last that is filled; an empty one between them stays "", unused."""
-    options = [text(row.get(letter)) for letter in string.ascii_uppercase]
+def response_name(row: Row) -> str | None:
+    """The field of the response. Where only `answer` could be it, that is the response if golds are elsewhere."""
+    found = next((name for name in RESPONSE if name in row), None)
+    if found is not None or "answer" not in row:
+        return found
+    return "answer" if any(name in row for name in GOLD if name != "answer") else None
+
+
+def gold(row: Row, said: str | None) -> Any:
+    """The accepted answer or answers, not in the field of the response; None where the row has none."""
+    return field(row, [name for name in GOLD if name != said])
+
+
+def choices(row: Row) -> tuple[str, ...]:
+    """The options: a list, or columns A, B, C, … up to the last that is filled, or choice_a, choice_b, …
+
+    An empty one between others stays "", which no rule takes for an option.
+    """
+    if (given := field(row, CHOICES)) is not None:
+        return listed(given)
+    prefix = "choice_" if "choice_a" in row else ""
+    letters = string.ascii_lowercase if prefix else string.ascii_uppercase
+    options = [text(row.get(prefix + letter)) for letter in letters]
     while options and not options[-1]:
         options.pop()
     return tuple(options)
 
 
 ID = ("id", "index", "question_id", "questionId", "pid", "qid", "idx", "sample_id", "image_id", "key")
-RESPONSE = ("response", "prediction", "pred", "full_prediction", "output", "model_output", "generated_text", "text")
-GOLD = ("target", "answer", "gold", "gt", "ground_truth", "answers", "gt_answers", "gt_answer", "gt-answer", "label")
+RESPONSE = (
+    "response", "prediction", "pred", "full_prediction", "output", "model_output", "generated_text", "model_answer",
+    "text",
+)  # fmt: skip
+GOLD = (
+    "target", "answer", "gold", "gt", "ground_truth", "answers", "annotation", "gt_answers", "gt_answer", "gt-answer",
+    "gold_answer", "truth", "label",
+)  # fmt: skip
 GROUPS = ("category", "l2-category", "l2_category", "split", "subject", "topic", "source", "task", "type", "sheet")
 CHOICES = ("choices", "options", "candidates")
 

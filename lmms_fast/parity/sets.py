@@ -360,7 +360,7 @@ def _mtvqa(_: Entry, paths: Paths) -> Found:
 
 def _anls(variant: str) -> Callable[[Entry, Paths], Found]:
     step = Step("anls", {"variant": variant})
-    return lambda _, paths: plain(scored(formats.anls(paths), "text", step))
+    return lambda _, paths: plain(scored(table(paths, golds=listed), "text", step))
 
 
 def _ocrbench(_: Entry, paths: Paths) -> Found:
@@ -435,7 +435,7 @@ def _captions(tokeniser: str) -> Callable[[Entry, Paths], Found]:
         figures: Figures = {}
         runs = []
         for system, items in formats.captions(paths).items():
-            run = scored(items, "text", "caption")
+            run = scored(items, "text", Step("caption", {"tokeniser": tokeniser}))
             runs.append(run)
             for one in run.aggregates("captions", tokeniser=tokeniser):
                 if one.group is None and one.value is not None:

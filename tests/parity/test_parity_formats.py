@@ -57,7 +57,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
             ],
             "out/total_val_output.json": {"validation_Art_1": "A", "validation_Art_2": "A", "validation_Biology_1": "A",
                                           "validation_Biology_2": "B"},
-            "answer_dict_val.json": {f"validation_{name}": {"question_type": "multiple-choice", "ground_truth": gold}
+            "answer_dict_val.json": {f"validation_{name}": {"question_type": "?", "ground_truth": gold}
                                      for name, gold in (("Art_1", "A"), ("Art_2", "A"), ("Biology_1", "A"),
                                                         ("Biology_2", "A"), ("Biology_3", ["4.5", "4 1/2"]))},
         },
@@ -78,7 +78,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "pope_llava",
         {
             "answers/model.jsonl": [{"question_id": 1, "prompt": "?", "text": "Yes", "answer_id": "x"},
-                                    {"question_id": 2, "prompt": "?", "text": "No, sorry. Not there.", "answer_id": "y"},
+                                    {"question_id": 2, "prompt": "?", "text": "No, sorry. Yes?", "answer_id": "y"},
                                     {"question_id": 3, "prompt": "?", "text": "", "answer_id": "z"},
                                     {"question_id": 4, "prompt": "?", "text": "No", "answer_id": "z"}],
             "llava_pope_test.jsonl": [{"question_id": 1, "image": "a", "text": "?", "category": "random"},
@@ -353,11 +353,11 @@ def test_differences_are_explained(tmp_path: Path) -> None:
 
 
 def test_score_file_that_differs(tmp_path: Path) -> None:
-    """A figure in the score file that is not ours fails the set, though the manifest's agree."""
+    """A figure in the score file that is not ours is reported; what decides is the manifest."""
     rows = [["index", "A", "B", "answer", "category", "prediction"], [7, "x", "y", "A", "c", "A"]]
     files = {"m.xlsx": rows, "m_acc.csv": '"split","Overall","c"\n"none","1.0","0.25"\n'}
     found = run(tmp_path, "vlmek_can_infer", files, {"correct": 1})
-    assert not found.reproduced
+    assert found.reproduced
     assert [(one.name, one.ours, one.expected) for one in found.more if not one.agrees] == [("c", 1.0, 0.25)]
 
 
