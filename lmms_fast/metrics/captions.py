@@ -119,7 +119,8 @@ def cider(pairs: Sequence[tuple[_Words, Sequence[_Words]]], documents: Sequence[
     found = [0.0] * len(pairs)
     for order in _ORDERS:  # one after the other, so that the n-grams of one order alone are in memory
         frequency = Counter(gram for one in documents for gram in set().union(*(_grams(text, order) for text in one)))
-        weights = [math.log(len(documents)) - math.log(max(1, times)) for times in range(len(documents) + 1)]
+        logs = [math.log(max(1, times)) for times in range(len(documents) + 1)]
+        weights = [logs[-1] - log for log in logs]
         for place, (caption, references) in enumerate(pairs):
             ours, norm = _weighed(_grams(caption, order), frequency, weights)
             similarity = 0.0

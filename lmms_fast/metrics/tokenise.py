@@ -83,8 +83,8 @@ _TOKEN = re.compile(
         | [A-Z]++(?:(?:&(?:amp;)?|\+)[A-Z]++)++ | [A-Z]++\$ | [cCfF]\# | [cC]\+\+
         | {_SLASHED}
         | {_L}{_A}*+(?:[.!?]{_L}{_A}*+)++
-        | {_NAME}{_MORE} | {_BETWEEN_VOWELS} | {_KNOWN}
-        | (?i:[yj]['’](?={_L})|(?:[dl]|ol|dunkin)['’](?!(?:[smd]|ll|re|ve){_END}))
+        | [jyY]['’](?={_L}) | {_NAME}{_MORE} | {_BETWEEN_VOWELS} | {_KNOWN}
+        | (?i:(?:[djl]|ol|dunkin)['’](?!(?:[smd]|ll|re|ve){_END}))
         | {_L}+?(?={_NOT})
         | (?i:{_any(_TWO_WORDS)})
         | {_HYPHENED}(?:\.(?=[,;:]))?)
