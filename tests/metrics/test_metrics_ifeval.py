@@ -160,15 +160,21 @@ def test_every_instruction_has_cases() -> None:
         ("Dr. Smith met Mr. Jones at 5 p.m. on Monday.", 1),
         ("They came at 5 p.m. The door was shut.", 2),
         ("J. Smith wrote it.", 1),
+        ("A plan by\nJ. Smith", 2),  # at the beginning of a line it numbers the line
         ("We chose plan B. The others left.", 2),
         ("1. One. 2. Two.", 4),  # a numeral is a sentence of its own, as it is to NLTK
         ("It was the 3. place.", 1),
+        ("1. **bold**", 2),
         ("Wait... what? No...", 2),
         ("Pi is 3.14. See a.com for more.", 2),
         ("(It rained.) We stayed.", 2),
         ("**Bold.** More.", 2),
         ("Hello! )", 1),
+        ('{"a": "One." } ]', 2),  # the first mark on its own closes the sentence, the next begins one
         ("e.g., this or that.", 1),
+        ("Cats, i.e. felines, dogs etc. and more.", 3),  # abbreviations that NLTK's model does not know
+        ("Bye.\nP.S. We won.", 3),
+        ("He said “Go.” Then he left.", 2),
         ("xx,x. xx,x! xx/x. x{x}x? x.", 5),
         ("xx-x]xx,x! x{x}xx,x.", 2),
         ("你好。再见。", 1),  # the English model knows no other full stop
