@@ -18,6 +18,7 @@ from lmms_fast.metrics import (
     letters,
     letters_harness,
     letters_published,
+    maths,
     mmmu,
     plain,
     readers,
@@ -37,6 +38,7 @@ EXTRACTORS: Mapping[str, Extractor] = merged(
     letters_published.EXTRACTORS,
     mmmu.EXTRACTORS,
     cmmmu.EXTRACTORS,
+    maths.EXTRACTORS,
     boxes.EXTRACTORS,
 )
 MATCHERS: Mapping[str, Matcher] = merged(
@@ -45,6 +47,7 @@ MATCHERS: Mapping[str, Matcher] = merged(
     letters_published.MATCHERS,
     mmmu.MATCHERS,
     cmmmu.MATCHERS,
+    maths.MATCHERS,
     boxes.MATCHERS,
     text.MATCHERS,
     anls.MATCHERS,
