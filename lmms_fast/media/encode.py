@@ -19,6 +19,9 @@ on a white page, in 8 bits, as PNG; what was done is in the record of the sample
     32-bit values, 16 bits with a transparent
     colour, over 178,956,970 pixels          not at all: BadMedia
 
+vLLM 0.32 shows the sent picture exactly as it shows the stored one, grey of 16 bits apart; unless it was launched with
+a background other than white, which transparent pixels then no longer meet.
+
 `--image` (policy.py) adds: smaller, with Lanczos on the pixels above; another format. A picture that has the format
 and the size already is still sent as it is. One made smaller without a format named is JPEG if it was, else PNG.
 
