@@ -156,7 +156,8 @@ def _accuracy_and_f1(scored: Sequence[Scored], options: Options) -> list[Aggrega
     """``mmlongbench_doc_acc``, the mean score, and ``mmlongbench_doc_f1``; accuracy again by the groups in `by`.
 
     F1 is of recall, the mean score of the questions that can be answered, and precision, the sum of those scores over
-    the number of responses other than "Not answerable".
+    the number of responses other than "Not answerable", which the script wants as it stands and which may come in
+    quotes or in any case here.
     """
     found = [mean_of("mmlongbench_doc_acc", None, scored), _f1(scored)]
     for column in options.get("by", ()):

@@ -1,8 +1,8 @@
 """IFEval (arXiv 2311.07911; google-research/instruction_following_eval): 25 instructions that a program can check.
 
 Three things are not the reference's own. Sentences are counted by the rules in `_sentences` in place of NLTK's trained
-model, which would have to be downloaded: of the 1,080 prompts and GPT-4 answers that come with the benchmark, 1,038
-have the same count and 29 are off by one, mostly around initials and numbered outlines. Languages are told by
+model, which would have to be downloaded: of the 1,080 prompts and GPT-4 answers that come with the benchmark, 1,039
+have the same count and 28 are off by one, mostly around initials and numbered outlines. Languages are told by
 `langdetect` as there, but with its dice seeded and from the first 10,000 characters (which is where it stops, too).
 And expressions that walk long runs over and over are replaced by ones with the same matches.
 """
