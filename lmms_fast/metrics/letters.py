@@ -38,7 +38,7 @@ _MENTION = re.compile(r"(?<![\w'’-])([A-Z])(?![\w'’-])")
 _NEGATION = re.compile(r"\b(?:not?|never|neither|nor|none|cannot|except|without)\b|n['’]t\b", re.IGNORECASE)
 
 
-def _read_letter(text: str, choices: Sequence[str]) -> Prediction:
+def read_letter(text: str, choices: Sequence[str]) -> Prediction:
     """The option a response commits to; ``answer`` is None where it names none or more than one.
 
     In order: a response that is only a letter, whatever its decoration; statements ("The answer is B", ``\\boxed{B}``,
@@ -127,8 +127,8 @@ def _words(text: str) -> str:
 
 
 def _letter(text: str, sample: Sample, _: Options) -> Prediction:
-    """Our careful multiple-choice rule; see `_read_letter`."""
-    return _read_letter(text, sample.choices)
+    """Our careful multiple-choice rule; see `read_letter`."""
+    return read_letter(text, sample.choices)
 
 
 EXTRACTORS: Mapping[str, Extractor] = MappingProxyType({"letter": Extractor(_letter)})

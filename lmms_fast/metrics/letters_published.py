@@ -9,12 +9,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
-from lmms_fast.metrics.letters import LETTERS
+from lmms_fast.metrics.letters import LETTERS, read_letter
+from lmms_fast.metrics.letters_harness import EXTRACTORS as HARNESS
 from lmms_fast.metrics.letters_harness import check_letters, letters_of
 from lmms_fast.metrics.mmmu import last_written, letter_forms
-from lmms_fast.metrics.plain import readings
+from lmms_fast.metrics.plain import COUNTS, readings
 from lmms_fast.metrics.punctuation import vqa_punctuation
 from lmms_fast.metrics.rule import Extractor, Matcher, Options
 from lmms_fast.types import Prediction, Sample
@@ -148,6 +150,42 @@ def _vstar(text: str, _: Sample, __: Options) -> Prediction:
         return found
     characters = [character for character in raised if character in "ABCD"]
     return Prediction(characters[0] if len(characters) == 1 else None, "vstar: only one")
+
+
+# RealWorldQA, whose questions are multiple choice or open; the options of the former are in the question
+
+_TO_TEN = dict(list(COUNTS.items())[:11])
+_NO_WORD = re.compile(r"[^\w\s]")
+
+
+def _realworldqa(text: str, sample: Sample, _: Options) -> Prediction:
+    """RealWorldQA (x.ai, which published no rule): as `letter` where the sample has options, else the response, a number
+    that is written as a word in digits.
+    """
+    if sample.choices:
+        return read_letter(text, sample.choices)
+    word = text.strip().rstrip(".").lower()
+    return Prediction(COUNTS.get(word, text.strip()) or None, "realworldqa: text")
+
+
+def _realworldqa_lmms_eval(text: str, sample: Sample, options: Options) -> Prediction:
+    """RealWorldQA in lmms-eval since v0.7.2: as `robust_letter` for A to D where the gold is one of these letters, else
+    the response.
+    """
+    if any(target.strip().upper() in tuple("ABCD") for target in sample.target):
+        found = HARNESS["robust_letter"](text, replace(sample, choices=()), options)
+        return Prediction(found.answer, found.rule.replace("robust_letter", "realworldqa_lmms_eval"))
+    return Prediction(text.strip() or None, "realworldqa_lmms_eval: text")
+
+
+def _realworldqa_lmms_eval_0_7_1(text: str, sample: Sample, _: Options) -> Prediction:
+    """RealWorldQA in lmms-eval up to v0.7.1: the letter of the first option whose text occurs, be it in a word; else the
+    response without its punctuation ("1.5" is 15), a number up to ten that is all of it in digits.
+    """
+    bare = _NO_WORD.sub("", _TO_TEN.get(text.strip().lower(), text)).strip()
+    options = zip(LETTERS, sample.choices, strict=False)
+    found = next((letter for letter, option in options if option and option in bare), bare)
+    return Prediction(found or None, "realworldqa_lmms_eval_0_7_1")
 
 
 # NaturalBench
@@ -331,6 +369,9 @@ EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
         "mmstar": Extractor(_mmstar, _LETTERS, check_letters),
         "mmvp": Extractor(_mmvp),
         "vstar": Extractor(_vstar),
+        "realworldqa": Extractor(_realworldqa),
+        "realworldqa_lmms_eval": Extractor(_realworldqa_lmms_eval),
+        "realworldqa_lmms_eval_0_7_1": Extractor(_realworldqa_lmms_eval_0_7_1),
         "naturalbench": Extractor(_naturalbench, needs=frozenset({"question_type"})),
         "ii_bench": Extractor(_ii_bench),
         "visualwebbench_letter": Extractor(_visualwebbench_letter),

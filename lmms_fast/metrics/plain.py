@@ -46,7 +46,8 @@ _COUNT_WORDS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
     "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
 )  # fmt: skip
-_COUNTS = {word: str(count) for count, word in enumerate(_COUNT_WORDS)}
+COUNTS = {word: str(count) for count, word in enumerate(_COUNT_WORDS)}
+"""zero to twenty, in digits."""
 _NUMBER = re.compile(
     r"(?<![\w.])(?P<digits>-?(?:[0-9]{1,3}(?:,[0-9]{3}(?![0-9]))+|[0-9]+)(?:\.[0-9]+)?)"
     rf"|\b(?P<word>{'|'.join(_COUNT_WORDS)})\b(?P<more>[\s-](?:{'|'.join(_COUNT_WORDS[1:10])}|hundred|thousand|million|dozen)\b)?",
@@ -93,7 +94,7 @@ def _first_number(text: str) -> str | None:
     match = _NUMBER.search(text)
     if match is None or match["more"]:
         return None
-    return _COUNTS[match["word"].lower()] if match["word"] else _plain_number(match["digits"])
+    return COUNTS[match["word"].lower()] if match["word"] else _plain_number(match["digits"])
 
 
 def _plain_number(digits: str) -> str:

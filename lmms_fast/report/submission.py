@@ -135,6 +135,12 @@ def _json_map(path: Path, _: list[str]) -> Iterator[_Put]:
 
 
 @contextlib.contextmanager
+def _json_pairs(path: Path, fields: list[str]) -> Iterator[_Put]:
+    with _json_list(path, fields) as put:
+        yield lambda record: put({str(record["key"]): record["value"]})
+
+
+@contextlib.contextmanager
 def _spreadsheet(path: Path, fields: list[str]) -> Iterator[_Put]:
     from openpyxl import Workbook  # noqa: PLC0415  (two benchmarks want it)
     from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
@@ -158,5 +164,6 @@ _FORMS: Mapping[str, Callable[[Path, list[str]], contextlib.AbstractContextManag
     "list": _json_list,
     "lines": _json_lines,
     "map": _json_map,
+    "pairs": _json_pairs,
     "xlsx": _spreadsheet,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import functools
+import hashlib
 import importlib.util
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -43,6 +44,9 @@ def environment(tables: Mapping[str, Any]) -> jinja2.Environment:
     found.filters["lettered"] = lettered
     found.filters["as_list"] = as_list
     found.filters["picture_size"] = picture_size
+    found.filters["find_all"] = find_all
+    found.filters["replaced"] = replaced
+    found.filters["shuffled"] = shuffled
     return found
 
 
@@ -139,7 +143,9 @@ class Renderer:
         """What a template makes of a row. Raises TaskError where it does not fit."""
         try:
             return make()
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+        except (
+            jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, re.error
+        ) as error:  # fmt: skip
             columns = ", ".join(doc)
             raise TaskError(f"{self._task.file}: row {row}: {error}. The row has: {columns}.") from None
 
@@ -223,6 +229,21 @@ def lettered(choices: Sequence[str], pattern: str = "{letter}. {text}") -> str:
     return "\n".join(pattern.format(letter=letter, text=text) for letter, text in zip(LETTERS, choices, strict=False))
 
 
+def find_all(text: str, pattern: str) -> tuple[str, ...]:
+    """What the group of a regular expression matches, place by place: the options inside a question."""
+    return tuple(match[1] for match in re.finditer(pattern, text))
+
+
+def replaced(text: str, pattern: str, by: str) -> str:
+    """The text with every match of a regular expression replaced."""
+    return re.sub(pattern, by, text)
+
+
+def shuffled(values: Iterable[str], seed: str) -> tuple[str, ...]:
+    """In an order that looks random and rests on the values and the seed alone, so that it is the same in every run."""
+    return tuple(sorted(values, key=lambda value: (hashlib.blake2b(f"{seed}\0{value}".encode()).digest(), value)))
+
+
 def choices_text(choices: tuple[str, ...]) -> str:
     """Options one per line: ``A. text``."""
     return lettered(choices)
@@ -284,17 +305,20 @@ def _inside(root: Path, name: str) -> Path | None:
 
 
 def _interleave(text: str, rule: Interleave, names: Mapping[str, Any], find: _Find) -> Iterator[str | Media]:
-    """Text pieces (stripped, empty ones dropped) and pictures in the order in which the text refers to them."""
+    """Text pieces (stripped, empty ones dropped) and pictures in the order in which the text refers to them.
+
+    In front where the rule says so, and then the text is one piece and as it was.
+    """
     position = 0
     for match in re.finditer(rule.pattern, text):
         column = rule.column.format(match.group(1))
         if names.get(column) is None:
             raise MediaMissing(f"the text refers to {match.group(0)} but column '{column}' is empty")
-        if piece := text[position : match.start()].strip():
+        if not rule.in_front and (piece := text[position : match.start()].strip()):
             yield piece
         yield find(names[column], column)
         position = match.end()
-    if piece := text[position:].strip():
+    if piece := text if rule.in_front else text[position:].strip():
         yield piece
 
 

@@ -89,6 +89,8 @@ class Interleave(_Strict):
     """Regular expression with one group, for example ``<image (\\d+)>``."""
     column: str
     """Column of the picture, ``{}`` standing for the group: ``image_{}``."""
+    in_front: bool = False
+    """Whether the pictures, one per placeholder, stand before the text, which keeps its placeholders."""
 
     @field_validator("pattern")
     @classmethod
@@ -249,10 +251,10 @@ class Submission(_Strict):
     one, "" where there is none), `text` (the whole response), `target`, `choices`, `groups` and `facts`."""
 
     file: str
-    form: Literal["list", "lines", "map", "xlsx"] = "list"
-    """A JSON list, JSON lines, one JSON object of key to value, or a spreadsheet."""
+    form: Literal["list", "lines", "map", "pairs", "xlsx"] = "list"
+    """A JSON list, JSON lines, one JSON object of key to value, a list of objects of one key, or a spreadsheet."""
     record: dict[str, str] = Field(min_length=1)
-    """Field to value; for `map` the fields are `key` and `value`."""
+    """Field to value; for `map` and `pairs` the fields are `key` and `value`."""
 
 
 class Task(_Strict):

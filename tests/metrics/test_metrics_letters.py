@@ -401,6 +401,32 @@ def test_vstar(text: str, expected: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("rule", "text", "choices", "target", "expected"),
+    [
+        ("realworldqa", "B. dog", ANIMALS, "B", "B"),
+        ("realworldqa", "The dog.", ANIMALS, "B", "B"),
+        ("realworldqa", "Cannot say", ANIMALS, "B", None),
+        ("realworldqa", "Three.", (), "3", "3"),
+        ("realworldqa", "1.5 m", (), "1.5 m", "1.5 m"),
+        ("realworldqa", " ", (), "3", None),
+        ("realworldqa_lmms_eval", "Cannot say", (), "B", "C"),
+        ("realworldqa_lmms_eval", "(B) dog", (), "b", "B"),
+        ("realworldqa_lmms_eval", "Three", (), "3", "Three"),
+        ("realworldqa_lmms_eval", "", (), "3", None),
+        ("realworldqa_lmms_eval_0_7_1", "a dogma", ANIMALS, "B", "B"),
+        ("realworldqa_lmms_eval_0_7_1", "B.", ANIMALS, "B", "B"),
+        ("realworldqa_lmms_eval_0_7_1", "Ten", (), "10", "10"),
+        ("realworldqa_lmms_eval_0_7_1", "eleven", (), "11", "eleven"),
+        ("realworldqa_lmms_eval_0_7_1", "1.5", (), "1.5", "15"),
+        ("realworldqa_lmms_eval_0_7_1", "?!", (), "3", None),
+    ],
+)
+def test_realworldqa(rule: str, text: str, choices: tuple[str, ...], target: str, expected: str | None) -> None:
+    """Ours, lmms-eval's and its older one."""
+    assert EXTRACTORS[rule](text, sample(*choices, target=target), {}).answer == expected
+
+
+@pytest.mark.parametrize(
     ("kind", "text", "expected"),
     [
         ("yes_no", "Yes, no doubt", "yes"),

@@ -157,3 +157,37 @@ def test_an_outline_is_drawn(tmp_path: Path) -> None:
     red = [(x, y) for x in range(20) for y in range(10) if picture.getpixel((x, y)) == (255, 0, 0)]
     edge = [(x, y) for x in range(2, 9) for y in range(3, 8) if x in (2, 8) or y in (3, 7)]
     assert red == edge
+
+
+def test_pictures_in_front_of_a_text_that_refers_to_them(tmp_path: Path) -> None:
+    """One per placeholder, in the order of the text, which is sent as it is."""
+    part = "[{text: \"{{ q }}\\n\", interleave: {pattern: '<p(\\d)>', column: 'p{}', in_front: true}}]"
+    found = task(tmp_path, "", TASK.replace('[{text: "plain {{ choices_text }}"}]', part))
+    parts = render(found, q="<p2> and <p1>, <p2>?", p1=b"one", p2=b"two").messages[0].parts
+    assert [part.read() if isinstance(part, Media) else part for part in parts] == [
+        b"two", b"one", b"two", "<p2> and <p1>, <p2>?\n",
+    ]  # fmt: skip
+    assert render(found, q="none", p1=None).messages[0].parts == ("none\n",)
+
+
+OPTIONS = """\
+tables: {patterns: {option: '\\(([a-d])\\)', note: '\\[[^\\]]*\\]'}}
+choices: "{{ q | find_all(patterns.option) }}"
+facts: {q: "{{ q | replaced(patterns.note, '-') }}"}
+"""
+
+
+def test_templates_find_and_replace_patterns(tmp_path: Path) -> None:
+    """Options that stand in the question, and remarks in it that are none of it."""
+    sample = render(task(tmp_path, OPTIONS), q="(a) or (b) [sic] or (c) []?")
+    assert (sample.choices, sample.facts["q"]) == (("a", "b", "c"), "(a) or (b) - or (c) -?")
+    with pytest.raises(TaskError, match="unterminated"):
+        render(task(tmp_path, OPTIONS.replace("'\\[[^\\]]*\\]'", "'['")), q="x")
+
+
+def test_options_in_an_order_of_their_own(tmp_path: Path) -> None:
+    """The same whatever the order they come in and whatever ran before; another for another row."""
+    found = task(tmp_path, 'choices: "{{ options | shuffled(seed) }}"\n')
+    orders = {seed: render(found, options=["w", "x", "y", "z"], seed=seed).choices for seed in "abcdefgh"}
+    assert orders["a"] == render(found, options=["z", "y", "x", "w"], seed="a").choices == ("y", "z", "w", "x")
+    assert len(set(orders.values())) > 4
