@@ -159,8 +159,8 @@ _NO_WORD = re.compile(r"[^\w\s]")
 
 
 def _realworldqa(text: str, sample: Sample, _: Options) -> Prediction:
-    """RealWorldQA (x.ai, which published no rule): as `letter` where the sample has options, else the response, a number
-    that is written as a word in digits.
+    """RealWorldQA (x.ai, which published no rule): as `letter` where the sample has options, else the response, in digits
+    where it is a number written as a word.
     """
     if sample.choices:
         return read_letter(text, sample.choices)
@@ -179,8 +179,8 @@ def _realworldqa_lmms_eval(text: str, sample: Sample, options: Options) -> Predi
 
 
 def _realworldqa_lmms_eval_0_7_1(text: str, sample: Sample, _: Options) -> Prediction:
-    """RealWorldQA in lmms-eval up to v0.7.1: the letter of the first option whose text occurs, be it in a word; else the
-    response without its punctuation ("1.5" is 15), a number up to ten that is all of it in digits.
+    """RealWorldQA in lmms-eval up to v0.7.1: the letter of the first option whose text occurs, be it in a word; else
+    the response without its punctuation ("1.5" is 15), in digits where it is one of the words zero to ten.
     """
     bare = _NO_WORD.sub("", _TO_TEN.get(text.strip().lower(), text)).strip()
     options = zip(LETTERS, sample.choices, strict=False)
