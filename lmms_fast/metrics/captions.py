@@ -1,8 +1,8 @@
 """Captions against several references each: BLEU, ROUGE-L and CIDEr as the reference for COCO computes them.
 
 Sources: arXiv 1504.00325 (COCO's evaluation server), tylin/coco-caption and salaniz/pycocoevalcap; CIDEr-D is arXiv
-1411.5726. METEOR and SPICE are missing: they are Java programs with data of their own, and another programme's number
-under their names would be wrong. METEOR stands among the aggregates without a value, SPICE does not.
+1411.5726. METEOR and SPICE are left out: they are Java programs with data of their own, and another programme's number
+under their names would be wrong.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _caption(prediction: Prediction, sample: Sample, options: Options) -> float:
 
 
 def _captions(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
-    """CIDEr, Bleu_1 to Bleu_4, ROUGE_L, and METEOR without a value; `metric_prefix` before each name, times `scale`.
+    """CIDEr, Bleu_1 to Bleu_4 and ROUGE_L; `metric_prefix` before each name, times `scale`.
 
     Option `tokeniser` as for the matcher `caption`. No answer is an empty caption. A sample without references counts
     as not measured. Repeats of a sample share its references, which are one document to CIDEr. Its weights come from
@@ -60,7 +60,6 @@ def _captions(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
             for order, value in zip(_ORDERS, bleu(pairs), strict=True)
         ),
         mean("ROUGE_L", (rouge_l(caption, references) for caption, references in texts)),
-        Aggregate(f"{prefix}METEOR", None, None, None, n=0, n_no_answer=0, n_failed=len(rows)),
     ]
 
 

@@ -9,6 +9,7 @@ is not 1 and 0).
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import io
 from collections.abc import Callable, Mapping
@@ -55,7 +56,7 @@ def everything() -> Family:
 def picture(name: str, size: tuple[int, int] = (16, 12)) -> dict[str, Any]:
     """A picture as the hub stores it, of a colour that belongs to its name; PNG with the name inside."""
     out = io.BytesIO()
-    shade = tuple(name.encode().ljust(3, b"x")[:3])
+    shade = tuple(hashlib.sha256(name.encode()).digest()[:3])
     from PIL.PngImagePlugin import PngInfo
 
     info = PngInfo()
