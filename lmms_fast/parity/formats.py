@@ -83,7 +83,7 @@ def table(
     """
     responses, others = _response_rows(paths)
     elsewhere = {text(field(row, ID)): row for row in others}
-    said = response_name(responses[0]) or next(name for name in ("answer", "messages") if name in responses[0])
+    said = response_name(responses[0]) or next(name for name in ("messages", "answer") if name in responses[0])
     items = []
     for number, row in enumerate(responses):
         id = field(row, ID)
@@ -104,12 +104,10 @@ def table(
 
 
 def _said(value: Any) -> str:
-    """A response; of a conversation (a list of messages) its last turn."""
-    if isinstance(value, list) and value and isinstance(value[-1], Mapping):
-        value = value[-1].get("content", value[-1].get("value"))
-        if isinstance(value, list):
-            return "".join(text(part.get("text")) if isinstance(part, Mapping) else text(part) for part in value)
-    return text(value)
+    """A response; of a conversation (a list of turns, texts or messages) the last turn."""
+    if isinstance(value, list) and value:
+        return _said(value[-1])
+    return text(field(value, ("content", "value", "text"))) if isinstance(value, Mapping) else text(value)
 
 
 def unique(items: Sequence[Item]) -> list[Item]:

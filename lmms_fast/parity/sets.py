@@ -335,11 +335,11 @@ def _mmeval_pro(_: Entry, paths: Paths) -> Found:
     def groups(row: Row) -> dict[str, Any]:
         return {name: row[name] for name in ("triplet_id", "eval_type", "source")}
 
-    run = scored(table(paths, groups=groups), "letter")
+    run = scored(table(paths, groups=groups), "text")
     figures: Figures = {}
     for one in run.aggregates("mmeval_pro"):
-        figures["" if one.group is None else one.group.partition("=")[2] + "." + one.metric] = one.value or 0.0
-        figures.setdefault(one.metric.removeprefix("macro_"), one.value or 0.0)
+        name = one.metric.replace("macro_", "Macro_Average.").replace("micro_", "Micro_Average.")
+        figures[name if one.group is None else f"{one.group.partition('=')[2]}.{name}"] = one.value or 0.0
     return Found(figures, run, run.undecided)
 
 
