@@ -263,12 +263,13 @@ _M3COT_TO_SPACES = str.maketrans(dict.fromkeys("\n.,!?", " "))
 def _m3cot(text: str, sample: Sample, _: Options) -> Prediction:
     """M3CoT (arXiv 2405.16473; repository LightChen233/M3CoT).
 
-    What follows the last ``[Answer]``, up to ``[Rationale]`` or ``[Context]``. In it the last letter in brackets; else
-    the last option whose text occurs, whatever the case; else the last option whose letter is a word, in upper case
-    before lower case, so that "A cat or a dog" may be A for its article.
+    What follows the last ``[Answer]``, up to ``[Rationale]`` or ``[Context]``; without that mark the whole. In it the
+    last letter in brackets; else the last option whose text occurs, whatever the case; else the last option whose
+    letter is a word, in upper case before lower case, so that "A cat or a dog" may be A for its article.
     """
-    stated = text.rpartition("[Answer]")[2] if "[Answer]" in text else text
-    stated = re.split(r"\[Rationale\]|\[Context\]", stated, maxsplit=1)[0]
+    _, marked, stated = text.rpartition("[Answer]")
+    if marked:
+        stated = re.split(r"\[Rationale\]|\[Context\]", stated, maxsplit=1)[0]
     if bracketed := _M3COT_BRACKETS.findall(stated):
         return Prediction(bracketed[-1].upper(), "m3cot: (X)")
     options = dict(zip(LETTERS, sample.choices, strict=False))

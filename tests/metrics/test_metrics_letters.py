@@ -499,6 +499,7 @@ def test_visualwebbench(text: str, expected: str | None) -> None:
         ("[Rationale] (A) [Answer] (C) [Context] (D)", "C"),
         ("[Answer] The (C) [Rationale] It is (D)", "C"),
         ("[Answer] x [Answer] (B)", "B"),
+        ("[Context] [Rationale] Answer: (C)", "C"),  # nothing is cut where no answer is marked
         ("A CAT, a dog", "B"),  # the last option in order, not in the text
         ("a dog, a cat", "B"),
         ("a red bird", "D"),
