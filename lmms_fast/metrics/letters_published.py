@@ -159,8 +159,8 @@ _NO_WORD = re.compile(r"[^\w\s]")
 
 
 def _realworldqa(text: str, sample: Sample, _: Options) -> Prediction:
-    """RealWorldQA (x.ai, which published no rule): as `letter` where the sample has options, else the response, in digits
-    where it is a number written as a word.
+    """RealWorldQA (x.ai, which published no rule): as `letter` where the sample has options, else the response, as
+    digits where it is a number in letters.
     """
     if sample.choices:
         return read_letter(text, sample.choices)
