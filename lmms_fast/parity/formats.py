@@ -185,30 +185,32 @@ def llava_in_order(paths: Paths) -> list[Item]:
 def scienceqa(paths: Paths) -> list[Item]:
     """ScienceQA: LLaVA's lists of right and wrong items, or the benchmark's own map of outputs by question.
 
-    The benchmark's file has no answers; they come from the other file of the set. Stored results are option numbers.
+    The latter has no answers; they come from such lists of another model, or from the data set (`problems.json`).
+    Stored results are option numbers.
     """
     outputs: dict[str, Any] = {}
     judged: dict[str, dict[str, Any]] = {}
+    golds: dict[str, tuple[str, bool]] = {}
+    """Letter, and whether there is a picture."""
     for path in paths:
         content = read_json(path)
-        if isinstance(content, Mapping) and "correct" in content and isinstance(content["correct"], list):
+        if isinstance(content.get("correct"), list):
             judged |= {text(row["question_id"]): {**row, "right": right == "correct"}
                        for right in ("correct", "incorrect") for row in content[right]}  # fmt: skip
-        elif isinstance(content, Mapping) and "outputs" in content and not outputs:
-            outputs = dict(content)
-    if judged and ("args" not in outputs):  # a LLaVA set; its result file repeats the outputs
-        return [
-            Item(sample(id, (row["ground_truth"],), _OPTIONS, groups={"picture": str(bool(row["is_multimodal"]))}),
-                 text(row["pred"]), _none(row["parsed_ans"]), row["right"])
-            for id, row in judged.items()
-        ]  # fmt: skip
-    items = []
-    for id, said in outputs["outputs"].items():
-        gold = judged[id]
-        pick = _OPTIONS[outputs["results"][id]] if 0 <= outputs["results"][id] < len(_OPTIONS) else None
-        found = sample(id, (gold["ground_truth"],), _OPTIONS, groups={"picture": str(bool(gold["is_multimodal"]))})
-        items.append(Item(found, text(said), pick, pick == gold["ground_truth"]))
-    return items
+        elif "outputs" in content:
+            outputs = content
+        else:
+            golds |= {id: (_OPTIONS[row["answer"]], row.get("image") is not None) for id, row in content.items()}
+    golds |= {id: (row["ground_truth"], bool(row["is_multimodal"])) for id, row in judged.items()}
+    own = all(text(row["pred"]) == outputs["outputs"].get(id) for id, row in judged.items()) if outputs else True
+    if judged and own:
+        said = {id: (text(row["pred"]), _none(row["parsed_ans"]), row["right"]) for id, row in judged.items()}
+    else:
+        picks = {id: _OPTIONS[number] if 0 <= number < len(_OPTIONS) else None
+                 for id, number in outputs["results"].items()}  # fmt: skip
+        said = {id: (text(output), picks[id], picks[id] == golds[id][0]) for id, output in outputs["outputs"].items()}
+    return [Item(sample(id, (golds[id][0],), _OPTIONS, groups={"picture": str(golds[id][1])}), *of_it)
+            for id, of_it in said.items()]  # fmt: skip
 
 
 _OPTIONS = ("A", "B", "C", "D", "E")
@@ -251,9 +253,10 @@ def mmmu(paths: Paths) -> list[Item]:
 def mmmu_parsed(paths: Paths) -> list[Item]:
     """MMMU's other form: one map of id to answer, a letter for multiple choice, beside the golds."""
     golds = _optional(paths, r"answer_dict")
-    answers = next(iter(path for path in paths if "answer_dict" not in path.name))
+    maps = (read_json(path) for path in paths)
+    answers = next(found for found in maps if not any(isinstance(said, Mapping) for said in found.values()))
     items = []
-    for id, said in read_json(answers).items():
+    for id, said in answers.items():
         gold = golds[id]
         choices = _OPTIONS if gold["question_type"] == "multiple-choice" else ()
         target = listed(gold["ground_truth"]) if isinstance(gold["ground_truth"], list) else (gold["ground_truth"],)
@@ -423,10 +426,11 @@ def llava_bench(paths: Paths) -> dict[str, list[list[tuple[str, float, float]]]]
     found: defaultdict[str, list[list[tuple[str, float, float]]]] = defaultdict(list)
     for path in sorted(paths):
         run = []
-        for row in read_rows(path):
+        for row in (row for row in read_rows(path) if "content" in row):
             reference, model = text(row["content"]).partition("\n")[0].replace(",", " ").split()[:2]
             run.append((text(row["question_id"]), float(reference), float(model)))
-        found[re.sub(r"-eval\d+$", "", path.stem)].append(run)
+        if run:
+            found[re.sub(r"-eval\d+$", "", path.stem)].append(run)
     return dict(found)
 
 
@@ -435,7 +439,7 @@ def wildvision(paths: Paths) -> Iterator[tuple[str, str]]:
     without one is a tie."""
     for path in named(paths, r"\.jsonl$"):
         for row in read_rows(path):
-            verdicts = re.findall(r"\[\[([AB<>=]+)\]\]", text(row["games"][0]["judgment"]))
+            verdicts = re.findall(r"\[\[([AB<>=]+)\]\]", text(field(row["games"][0], ("judgment", "judgement"))))
             yield text(row["question_id"]), _VERDICTS.get(verdicts[-1] if verdicts else "", "tie")
 
 

@@ -472,7 +472,7 @@ def _llava_bench(_: Entry, paths: Paths) -> Found:
         values = [_ratio(run) for run in runs]
         for name in (system, *re.findall(r"\d+b", system)):
             figures |= {f"{name}[{number}]": value for number, value in enumerate(values)}
-            figures[f"{name}_mean_published"] = sum(values) / len(values)
+            figures |= dict.fromkeys((f"{name}_mean_published", "score"), sum(values) / len(values))
     return Found(figures, Run((), ()), size=sum(len(run) for runs in systems.values() for run in runs))
 
 
@@ -536,8 +536,8 @@ KINDS: Mapping[str, Callable[[Entry, Paths], Found]] = {
 
 
 def kind_of(metric: str) -> Callable[[Entry, Paths], Found]:
-    """The kind whose name the metric begins with, the longest of them. Raises UsageError."""
-    name = " ".join(metric.lower().split())
+    """The kind whose name the metric begins with, the longest of them; marks between words aside. Raises UsageError."""
+    name = re.sub(r"[^\w+]+", " ", metric.lower()).strip()
     for known in sorted(KINDS, key=len, reverse=True):
         if re.match(rf"{re.escape(known)}(?![a-z0-9])", name):
             return KINDS[known]
