@@ -27,7 +27,7 @@ def parity(
         list[Path] | None, typer.Option(help="Sets of your own, in the form of lmms_fast/parity/sets.yaml, or as JSON.")
     ] = None,
     show: Annotated[int, typer.Option(help="Samples shown of a set that differs.")] = _SHOWN,
-    figures: Annotated[bool, typer.Option("--figures", help="Every figure, not only those that differ.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Of the figures only those that differ.")] = False,
 ) -> None:  # fmt: skip
     """Score published outputs of real models again, and compare with the figures published for them.
 
@@ -53,12 +53,12 @@ def parity(
     for name in chosen:
         found = compare(known[name], folder)
         agreed += found.reproduced
-        print(*report(found, show=show, figures=figures), sep="\n", flush=True)
+        print(*report(found, show=show, quiet=quiet), sep="\n", flush=True)
     print(f"{agreed} of {len(chosen)} sets reproduced.")
     raise typer.Exit(EXIT_OK if agreed == len(chosen) else EXIT_ERROR)
 
 
-def report(found: Comparison, *, show: int, figures: bool) -> list[str]:
+def report(found: Comparison, *, show: int, quiet: bool) -> list[str]:
     """A set's lines: its verdict, then what differs."""
     entry = found.entry
     if found.problem is not None:
@@ -70,7 +70,7 @@ def report(found: Comparison, *, show: int, figures: bool) -> list[str]:
     for figure in found.figures:
         if figure.why:
             lines.append(f"    {figure.name}: expected {figure.expected!r}; not computed: {figure.why}")
-        elif figures or not figure.agrees:
+        elif not (quiet and figure.agrees):
             ours = "none" if figure.ours is None else f"{figure.ours:.16g}"
             lines.append(f"    {figure.name}: ours {ours}, expected {figure.expected:.16g}"
                          f"{'' if figure.agrees else '  ← differs'}")  # fmt: skip

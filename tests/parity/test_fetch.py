@@ -131,6 +131,8 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
     code, text = said("good")
     assert (code, "1 of 1 sets reproduced." in text) == (0, True)
+    assert "correct: ours 1, expected 1" in text
+    assert "correct:" not in said("good", "-q")[1]
     code, text = said()
     assert code == 1
     assert "correct: ours 1, expected 2" in text
