@@ -5,8 +5,6 @@ Pictures are never decoded here, and rows are read in small batches, so memory d
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,19 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.json as pa_json
-import pyarrow.parquet as pq
 
 from lmms_fast.errors import DataError
-from lmms_fast.tasks.spec import HubSource, Join, Task
+from lmms_fast.tasks.files import FORMATS, Columns, Lookup, count_rows, read_rows
+from lmms_fast.tasks.spec import HubSource, Join, Shared, Task
 from lmms_fast.types import Doc
-
-_FORMATS = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
-_BATCH_ROWS, _BATCH_BYTES = 16, 4 << 20
-_READ_BYTES = 1 << 20
-
-
-Columns = frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +40,8 @@ class Source:
 def open_source(task: Task, data_dir: Path | None) -> Source:
     """Find a task's rows. Raises DataError with what to do when they cannot be had."""
     if task.dataset.files:
-        return _from_files([task.file.parent / name for name in task.dataset.files], task)
+        source = _from_files([task.file.parent / name for name in task.dataset.files], task)
+        return source if task.dataset.shared is None else _shared(source, task.dataset.shared, task)
     return _from_hub(task) if data_dir is None else _from_copy(task, data_dir)
 
 
@@ -89,22 +80,42 @@ def _joined(source: Source, join: Join, task: Task, others: Mapping[Any, Doc]) -
 
 def _from_files(paths: list[Path], task: Task) -> Source:
     for path in paths:
-        if not path.is_file():
+        if not path.exists():
             raise DataError(f"task {task.task}: data file {path} does not exist.")
     try:
-        counts = [_count(path) for path in paths]
+        counts = [count_rows(path) for path in paths]
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(_broken(task, paths, error)) from None
 
     def rows(columns: Columns) -> Iterator[Doc]:
         for path in paths:
             try:
-                yield from _read(path, columns)
+                yield from read_rows(path, columns)
             except (pa.ArrowInvalid, OSError, ValueError) as error:
                 raise DataError(_broken(task, [path], error)) from None
 
     total = None if None in counts else sum(count for count in counts if count is not None)
-    return Source(rows, paths[0].parent, total, str(paths[0].parent))
+    root = paths[0] if paths[0].is_dir() else paths[0].parent
+    return Source(rows, root, total, str(root))
+
+
+def _shared(source: Source, shared: Shared, task: Task) -> Source:
+    """Rows with the picture of another one, where they hold its key instead."""
+
+    def rows(columns: Columns) -> Iterator[Doc]:
+        if columns is not None and shared.column not in columns:
+            yield from source.rows(columns)
+            return
+        path = task.file.parent / task.dataset.files[0]
+        try:
+            others = Lookup(path, shared.key, shared.column)
+        except (ValueError, OSError) as error:
+            raise DataError(_broken(task, [path], error)) from None
+        for doc in source.rows(None):
+            value = str(doc[shared.column])
+            yield {**doc, shared.column: others[value]} if value in others else doc
+
+    return replace(source, rows=rows)
 
 
 def _broken(task: Task, paths: list[Path], error: Exception) -> str:
@@ -114,49 +125,6 @@ def _broken(task: Task, paths: list[Path], error: Exception) -> str:
         f"task {task.task}: {names} in {paths[0].parent} is truncated or not what its name says ({detail}); "
         "fetch the file again."
     )
-
-
-def _count(path: Path) -> int | None:
-    return pq.ParquetFile(path).metadata.num_rows if path.suffix == ".parquet" else None
-
-
-def _read(path: Path, columns: Columns) -> Iterator[Doc]:
-    match path.suffix:
-        case ".parquet":
-            # Both against memory growing with the file: one reader over all row groups keeps every group it has read,
-            # and without a buffer size a group's columns are read whole.
-            with pq.ParquetFile(path, buffer_size=_READ_BYTES) as file:
-                named = None if columns is None else [name for name in file.schema_arrow.names if name in columns]
-                for group in range(file.num_row_groups):
-                    size = _batch_rows(file.metadata.row_group(group))
-                    for batch in file.iter_batches(size, row_groups=[group], columns=named):
-                        rows = batch.to_pylist()
-                        del batch  # or rows of large pictures are in memory twice while they are asked
-                        yield from rows
-        case ".jsonl":
-            with path.open(encoding="utf-8") as lines:
-                yield from (json.loads(line) for line in lines if line.strip())
-        case ".json":
-            yield from _read_json(path)
-        case _:
-            csv.field_size_limit(1 << 30)  # benchmarks ship base64 pictures in TSV cells
-            with path.open(encoding="utf-8", newline="") as lines:
-                yield from csv.DictReader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")
-
-
-def _batch_rows(group: pq.RowGroupMetaData) -> int:
-    """As many rows as hold some megabytes: a row may have a caption, or twenty pictures of four megapixels."""
-    fitting: int = _BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)
-    return max(1, min(_BATCH_ROWS, fitting))
-
-
-def _read_json(path: Path) -> Iterator[Doc]:
-    with path.open("rb") as file:
-        is_array = file.read(1) == b"["
-    if is_array:
-        yield from json.loads(path.read_bytes())
-    else:
-        yield from pa_json.read_json(path).to_pylist()
 
 
 def _local_copy(task: Task, data_dir: Path, config: str | None, split: str) -> list[Path]:
@@ -185,7 +153,7 @@ def _split_files(folder: Path, config: str | None, split: str) -> list[Path]:
         path
         for pattern in ("*", "*/*", "*/*/*")
         for path in folder.glob(pattern)
-        if path.suffix in _FORMATS and named.match(path.name)
+        if path.suffix in FORMATS and named.match(path.name)
     ]
     # Below the folder: the dataset DocVQA has a configuration DocVQA, and another one.
     of_config = [path for path in files if config in path.relative_to(folder).parts]

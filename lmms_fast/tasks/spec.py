@@ -53,14 +53,27 @@ class Shots(_Strict):
     count: int = Field(gt=0)
 
 
+class Shared(_Strict):
+    """Cells of a column may hold, instead of a picture, the key of the row of the same file that holds it.
+
+    VLMEvalKit's files do so where several questions are asked about one picture.
+    """
+
+    column: str
+    key: str
+    """The column whose value they hold."""
+
+
 class Dataset(_Strict):
     """Where the rows come from: the hub (sources are tried in order), or files beside the YAML."""
 
     hub: tuple[HubSource, ...] = ()
     files: tuple[str, ...] = ()
+    """Or a folder of pictures in subfolders: each is a row of `image` and `label`."""
     split: str = "test"
     join: Join | None = None
     shots: Shots | None = None
+    shared: Shared | None = None
 
     @field_validator("files", mode="before")
     @classmethod
@@ -79,6 +92,8 @@ class Dataset(_Strict):
     def _one_kind(self) -> Dataset:
         if bool(self.hub) == bool(self.files):
             raise ValueError("give either `hub` or `files`")
+        if self.shared and len(self.files) != 1:
+            raise ValueError("`shared` is for one file of `files`")
         return self
 
 
@@ -487,3 +502,4 @@ def _allowed(location: tuple[int | str, ...]) -> list[str]:
         if part in models:
             return list(models[str(part)].model_fields)
     return [name for name in Task.model_fields if name != "file"] + ["extends", "group", "tasks", "weight"]
+        "shared": Shared,
