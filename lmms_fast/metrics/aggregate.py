@@ -18,12 +18,16 @@ def _mean(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
     """Mean over samples under the name `metric` (default accuracy), again for every value of the groups in `by`.
 
     Of the samples' values, or of the named `part`, times `scale` (default 1). Repeats of a sample are averaged first;
-    the standard error is that of the mean over samples.
+    the standard error is that of the mean over samples. `each`: groups that list several values with commas between,
+    for each of which the samples that name it are averaged (a question's skills).
     """
     metric = options.get("metric", "accuracy")
     found = [mean_of(metric, None, scored, options)]
     for column in options.get("by", ()):
         found += _means(metric, [column], scored, options)
+    for column in options.get("each", ()):
+        parts = by_each(scored, column)
+        found += [mean_of(metric, f"{column}={value}", parts[value], options) for value in sorted(parts)]
     return found
 
 
@@ -69,6 +73,20 @@ def by_group(scored: Sequence[Scored], *columns: str) -> dict[str, list[Scored]]
     return parts
 
 
+def by_each(scored: Sequence[Scored], column: str) -> dict[str, list[Scored]]:
+    """Samples by each of the values that a group lists, with commas between; one of several values is under each."""
+    parts: defaultdict[str, list[Scored]] = defaultdict(list)
+    for one in scored:
+        for value in listed(one, column):
+            parts[value].append(one)
+    return parts
+
+
+def listed(one: Scored, column: str) -> list[str]:
+    """The values that a sample's group lists, sorted. Raises TaskError."""
+    return sorted({value.strip() for value in group_of(one, column).split(",")})
+
+
 def silent(used: Sequence[Scored]) -> int:
     """How many of the measured samples have no answer."""
     return sum(not one.answered for one in used)
@@ -110,10 +128,11 @@ def group_of(one: Scored, column: str) -> str:
 
 
 def check_by(options: Options) -> None:
-    """Raise TaskError if the option `by` is no list of names."""
-    by = options.get("by", ())
-    if isinstance(by, str) or not all(isinstance(name, str) for name in by):
-        raise TaskError("report: `by` is a list of names of groups.")
+    """Raise TaskError if the option `by`, or `each`, is no list of names."""
+    for key in ("by", "each"):
+        names = options.get(key, ())
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise TaskError(f"report: `{key}` is a list of names of groups.")
 
 
 def _check_macro(options: Options) -> None:
@@ -124,7 +143,7 @@ def _check_macro(options: Options) -> None:
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
     {
-        "mean": Aggregator(_mean, frozenset({"metric", "by", "part", "scale"}), check_by),
+        "mean": Aggregator(_mean, frozenset({"metric", "by", "each", "part", "scale"}), check_by),
         "macro": Aggregator(macro, frozenset({"metric", "by", "within", "part", "scale"}), _check_macro),
     }
 )

@@ -10,31 +10,18 @@ from types import MappingProxyType
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics.aggregate import (
+    by_each,
     by_group,
     check_by,
     counted,
     group_mean,
-    group_of,
+    listed,
     macro,
     mean_and_error,
     mean_of,
 )
 from lmms_fast.metrics.rule import Aggregator, Options
 from lmms_fast.types import Aggregate, Scored
-
-
-def _by_each(scored: Sequence[Scored], column: str) -> dict[str, list[Scored]]:
-    """Samples by each of the values that a group lists, with commas between; one of several values is under each."""
-    parts: defaultdict[str, list[Scored]] = defaultdict(list)
-    for one in scored:
-        for value in _listed(one, column):
-            parts[value].append(one)
-    return parts
-
-
-def _listed(one: Scored, column: str) -> list[str]:
-    return sorted({value.strip() for value in group_of(one, column).split(",")})
-
 
 # Yes or no
 
@@ -51,11 +38,11 @@ def _f1(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
     `scale` (1). A ratio of nothing to nothing has no value.
     """
     columns = options.get("by", ())
-    counted_once_each = [one for one in scored for _ in (_listed(one, columns[0]) if columns else [""])]
+    counted_once_each = [one for one in scored for _ in (listed(one, columns[0]) if columns else [""])]
     found = _f1_part(None, scored, counted_once_each, options)
     details: list[Aggregate] = []
     for column in columns:
-        parts = _by_each(scored, column)
+        parts = by_each(scored, column)
         details += [
             one for value in sorted(parts)
             for one in _f1_part(f"{column}={value}", parts[value], parts[value], options)
@@ -128,10 +115,10 @@ def _mmvet(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     The group `capability` lists a sample's, ``ocr,math``. Runs of the judge are repeats, and averaged.
     """
     scale = {"scale": 100}
-    alone = _by_each(scored, "capability")
+    alone = by_each(scored, "capability")
     sets: defaultdict[str, list[Scored]] = defaultdict(list)
     for one in scored:
-        sets[", ".join(_listed(one, "capability"))].append(one)
+        sets[", ".join(listed(one, "capability"))].append(one)
     return [
         mean_of("total", None, scored, scale),
         *(mean_of("total", f"capability={name}", alone[name], scale) for name in sorted(alone)),

@@ -171,24 +171,25 @@ def _mathvista_match(prediction: Prediction, sample: Sample, options: Options) -
     Multiple choice takes the option of the letter, else the one nearest by edit distance, so that it never misses: a
     refusal is an answer, too. The gold is the option's text. Integers are cut (``3.7`` is 3) as the scorer has done
     since 2024; `strict_int` is the scorer of the published tables, for which ``3.0`` is no integer. Floats are rounded
-    to the row's precision, which may be spelt ``2.0``. Lists are compared as text. An empty extraction is no answer;
-    the original takes the shortest option.
+    to the row's precision, which may be spelt ``2.0``; `whole_precision` wants it spelt ``2``, as lmms-eval does, so
+    that no float of the data is ever right. Lists are compared as text. An empty extraction is no answer; the original
+    takes the shortest option.
     """
-    strict = options.get("strict_int", False)
     accepted = {gold.strip() for gold in sample.target}
-    normal = (_mathvista_normal(str(said).strip(), sample, strict) for said in readings(prediction))
+    normal = (_mathvista_normal(str(said).strip(), sample, options) for said in readings(prediction))
     return float(any(said is not None and said.strip() in accepted for said in normal))
 
 
-def _mathvista_normal(said: str, sample: Sample, strict: bool) -> str | None:
+def _mathvista_normal(said: str, sample: Sample, options: Options) -> str | None:
     if sample.facts["question_type"] == "multi_choice":
         return _nearest_choice(said, sample.choices)
     match sample.facts["answer_type"]:
         case "integer":
-            return _integer(said, strict)
+            return _integer(said, options.get("strict_int", False))
         case "float":
+            precision = sample.facts["precision"]
             try:
-                return str(round(float(said), int(float(sample.facts["precision"]))))
+                return str(round(float(said), int(precision if options.get("whole_precision") else float(precision))))
             except (ValueError, OverflowError):
                 return None
         case "list":
@@ -222,8 +223,9 @@ def _as_float(text: str) -> float | None:
 
 
 def _check_mathvista(options: Options) -> None:
-    if not isinstance(options.get("strict_int", False), bool):
-        raise TaskError("score.match: `strict_int` is true or false.")
+    for name in ("strict_int", "whole_precision"):
+        if not isinstance(options.get(name, False), bool):
+            raise TaskError(f"score.match: `{name}` is true or false.")
 
 
 # GSM8K (arXiv 2110.14168; filters of EleutherAI/lm-evaluation-harness)
@@ -449,7 +451,7 @@ MATCHERS: Mapping[str, Matcher] = MappingProxyType(
         "mathv": Matcher(_mathv_match),
         "mathvista": Matcher(
             _mathvista_match,
-            frozenset({"strict_int"}),
+            frozenset({"strict_int", "whole_precision"}),
             _check_mathvista,
             frozenset({"question_type", "answer_type", "precision"}),
         ),

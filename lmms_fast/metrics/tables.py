@@ -76,7 +76,7 @@ def aggregate(name: str, scored: Sequence[Scored], options: Options = NONE) -> l
 def check_aggregate(name: str, options: Options, groups: Collection[str]) -> None:
     """Raise TaskError for an aggregation, option or group that does not exist. `groups` are those the task declares."""
     check_rule("report", name, options, AGGREGATORS, groups)
-    named = [("by", column) for column in options.get("by", ())]
+    named = [(key, column) for key in ("by", "each") for column in options.get(key, ())]
     named += [(key, options[key]) for key in ("within", "size") if isinstance(options.get(key), str)]
     for key, column in named:
         if column not in groups:

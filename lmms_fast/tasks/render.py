@@ -43,6 +43,7 @@ def environment(tables: Mapping[str, Any]) -> jinja2.Environment:
     found.globals = {**tables, "letters": LETTERS}
     found.filters["lettered"] = lettered
     found.filters["as_list"] = as_list
+    found.filters["fenced"] = fenced
     found.filters["picture_size"] = picture_size
     found.filters["find_all"] = find_all
     found.filters["replaced"] = replaced
@@ -249,6 +250,12 @@ def shuffled(values: Iterable[str], seed: str) -> tuple[str, ...]:
 def choices_text(choices: tuple[str, ...]) -> str:
     """Options one per line: ``A. text``."""
     return lettered(choices)
+
+
+def fenced(text: str) -> str:
+    """The text between two lines of backticks, more of them than it holds in a row, so that it cannot end the block."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
 
 
 def as_list(value: Any) -> tuple[str, ...]:

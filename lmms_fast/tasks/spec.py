@@ -387,14 +387,11 @@ class Group(_Strict):
 
 
 def load_file(path: Path) -> Task | Group:
-    """Read one task or group file. Raises TaskError with file, key and what is allowed."""
-    content = _read(path)
-    for step in range(_EXTENDS_MAX + 1):
-        if (parent := content.pop("extends", None)) is None:
-            break
-        if step == _EXTENDS_MAX:
-            raise TaskError(f"{path}: extends files more than {_EXTENDS_MAX} deep; a file may not extend itself.")
-        content = _merge(_read(path.parent / str(parent)), content)
+    """Read one task or group file. Raises TaskError with file, key and what is allowed.
+
+    `extends` names a file, or several of which the later ones win; a null takes away what they say.
+    """
+    content = _without_nulls(_resolved(path, _EXTENDS_MAX))
     model: type[Task | Group] = Group if "group" in content else Task
     try:
         found = model.model_validate({**content, "file": path})
@@ -404,6 +401,20 @@ def load_file(path: Path) -> Task | Group:
     if name != path.stem:
         raise TaskError(f"{path}: the name is '{name}' but the file is {path.name}; a task is found by its file name.")
     return found
+
+
+def _resolved(path: Path, deep: int) -> dict[str, Any]:
+    content = _read(path)
+    above = content.pop("extends", None) or []
+    parents = above if isinstance(above, list) else [above]
+    if not deep and parents:
+        raise TaskError(f"{path}: extends files more than {_EXTENDS_MAX} deep; a file may not extend itself.")
+    if len(parents) > _EXTENDS_MAX:
+        raise TaskError(f"{path}: extends more than {_EXTENDS_MAX} files.")
+    base: dict[str, Any] = {}
+    for parent in parents:
+        base = _merge(base, _resolved(path.parent / str(parent), deep - 1))
+    return _merge(base, content)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -462,6 +473,11 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(base.get(key), dict)
         merged[key] = _merge(base[key], value) if both else value
     return merged
+
+
+def _without_nulls(content: dict[str, Any]) -> dict[str, Any]:
+    return {key: _without_nulls(value) if isinstance(value, dict) else value
+            for key, value in content.items() if value is not None}  # fmt: skip
 
 
 def _sentence(path: Path, error: ValidationError) -> str:

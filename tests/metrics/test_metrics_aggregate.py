@@ -81,7 +81,7 @@ def test_unknown_names_are_refused() -> None:
     """Unknown aggregations and options are named with those that exist."""
     with pytest.raises(TaskError, match=r"allowed: .*mean, mme"):
         check_aggregate("median", {}, ())
-    with pytest.raises(TaskError, match="allowed: by, metric"):
+    with pytest.raises(TaskError, match="allowed: by, each, metric"):
         check_aggregate("mean", {"bye": []}, ())
     with pytest.raises(TaskError, match="needs question_id"):
         check_aggregate("mme", {}, ["category"])
