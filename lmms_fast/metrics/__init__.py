@@ -20,6 +20,9 @@
 - `captions.py`   CIDEr, BLEU and ROUGE-L of captions; `tokenise.py`: their words
 - `aggregate.py`  means, by group too, plain or macro; the mean of a group of tasks. `grouped.py`: over samples that
   count together (pairs, rotations, triplets). `aggregate_published.py`: F1, and what single benchmarks report
+- `repeated.py`   several answers to one question: pass@k, majority. `agreement.py`: F1 of classes, rank correlation.
+  `wer.py`: word errors
+- `readers.py`    what a judge's reply means
 - `score.py`      the chain for one sample: what the pipeline calls
 
 A rule that finds no answer says so (`Prediction.answer is None`): it scores 0.0 and is counted apart. No rule guesses,

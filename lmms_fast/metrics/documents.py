@@ -173,7 +173,7 @@ def _f1(scored: Sequence[Scored]) -> Aggregate:
     total = math.fsum(answerable)
     recall = total / len(answerable) if answerable else 0.0
     precision = total / answers if answers else 0.0
-    value = 2 * precision * recall / (precision + recall) if total else 0.0
+    value = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
     return counted("mmlongbench_doc_f1", None, value if used else None, stderr=None, scored=scored)
 
 

@@ -8,6 +8,7 @@ from lmms_fast.errors import TaskError
 from lmms_fast.metrics import aggregate as means
 from lmms_fast.metrics import (
     aggregate_published,
+    agreement,
     anls,
     boxes,
     captions,
@@ -22,9 +23,11 @@ from lmms_fast.metrics import (
     mmmu,
     plain,
     readers,
+    repeated,
     rouge,
     text,
     vqa,
+    wer,
     yes_no,
 )
 from lmms_fast.metrics.rule import NONE, Aggregator, Extractor, Matcher, Options, Reader, check_rule, merged
@@ -56,6 +59,7 @@ MATCHERS: Mapping[str, Matcher] = merged(
     documents.MATCHERS,
     ifeval.MATCHERS,
     captions.MATCHERS,
+    wer.MATCHERS,
 )
 READERS: Mapping[str, Reader] = merged(readers.READERS)
 AGGREGATORS: Mapping[str, Aggregator] = merged(
@@ -65,6 +69,9 @@ AGGREGATORS: Mapping[str, Aggregator] = merged(
     documents.AGGREGATORS,
     ifeval.AGGREGATORS,
     captions.AGGREGATORS,
+    repeated.AGGREGATORS,
+    agreement.AGGREGATORS,
+    wer.AGGREGATORS,
 )
 
 
