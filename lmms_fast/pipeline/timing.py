@@ -83,9 +83,9 @@ class Timing:
         """One line for people."""
         parts = [("start-up", self.start_up_s), ("waiting", self.first_request_s), ("sending", self.sending_s),
                  ("tail", self.tail_s), ("scoring", self.scoring_s)]  # fmt: skip
-        where = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts if seconds >= 0.05)
+        where = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts if seconds >= 0.05) or "under 0.1 s"
         if self.latency_s is None:
-            return f"Time: {where or 'none'}."
+            return f"Time: {where}."
         median, _, slow = self.latency_s
         return (
             f"Time: {where}. {self.requests_per_s or 0:.1f} requests/s, {self.tokens_per_s or 0:.0f} tokens/s, "
