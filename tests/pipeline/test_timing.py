@@ -111,7 +111,7 @@ def test_nothing_sent() -> None:
     timing = meter.timing(0.0)
     assert timing.binding is None
     assert timing.requests_per_s is None
-    assert timing.sentence() == "Time: none."
+    assert timing.sentence() == "Time: under 0.1 s."
 
 
 def _load(running: float, waiting: float, **counters: float) -> Load:
