@@ -6,6 +6,7 @@ A reply that does not follow the form that was asked for is None, not measured: 
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -38,10 +39,11 @@ def _check_reply(options: Options) -> None:
 
 
 def _rating(reply: str, _: Sample, options: Options) -> float | None:
-    """The number of the first match of `pattern` (its group 1; default the first number), from `low` (default 0) to
-    `high` (default 1), as a share of that range. A number outside of it is no rating."""
+    """The number of the first match of `pattern` (its group 1; default the first number), or of the last with `pick:
+    last`, from `low` (default 0) to `high` (default 1), as a share of that range. A number outside of it is no rating."""
     pattern = options.get("pattern")
-    match = re.search(pattern, reply) if pattern else _NUMBER.search(reply)
+    matches = re.finditer(pattern, reply) if pattern else _NUMBER.finditer(reply)
+    match = next(iter(deque(matches, maxlen=1)), None) if options.get("pick") == "last" else next(matches, None)
     try:
         number = float(match[1] if pattern else match[0]) if match else None
     except (ValueError, TypeError):
@@ -60,6 +62,8 @@ def _check_rating(options: Options) -> None:
             raise TaskError("score.judge.read: `pattern` needs a group around the number.")
     except (re.error, TypeError) as error:
         raise TaskError(f"score.judge.read: `pattern` is not a regular expression: {error}.") from None
+    if options.get("pick", "first") not in ("first", "last"):
+        raise TaskError(f"score.judge.read: `pick` is {options['pick']!r}; allowed: first, last.")
     if not options.get("low", 0) < options.get("high", 1):
         raise TaskError("score.judge.read: `low` must be below `high`.")
 
@@ -180,7 +184,7 @@ def _check_json_field(options: Options) -> None:
 READERS: Mapping[str, Reader] = MappingProxyType(
     {
         "reply": Reader(_reply, frozenset({"none"}), _check_reply),
-        "rating": Reader(_rating, frozenset({"pattern", "low", "high"}), _check_rating),
+        "rating": Reader(_rating, frozenset({"pattern", "pick", "low", "high"}), _check_rating),
         "option_letter": Reader(_option_letter, frozenset({"none"}), _check_none),
         "score_pair": Reader(_score_pair),
         "verdict": Reader(_verdict),

@@ -64,9 +64,10 @@ class Oracle:
         return web.json_response({"object": "list", "data": [{"id": "oracle"}]})
 
     async def chat(self, request: web.Request) -> web.Response:
-        """The answer, by the whole turn."""
-        turn = (await request.json())["messages"][-1]["content"]
-        return web.json_response(completion(self._answers.get(_asked_by(turn), WRONG)))
+        """The answer, by all that is said."""
+        messages = (await request.json())["messages"]
+        asked = tuple(part for message in messages for part in _asked_by(message["content"]))
+        return web.json_response(completion(self._answers.get(asked, WRONG)))
 
 
 def _asked_by(turn: Any) -> Asked:
@@ -80,7 +81,8 @@ def _bytes(url: str) -> bytes:
 
 
 def _asked(sample: Sample) -> Asked:
-    return tuple(_name(part.read()) if isinstance(part, Media) else part for part in sample.messages[-1].parts)
+    return tuple(_name(part.read()) if isinstance(part, Media) else part
+                 for message in sample.messages for part in message.parts)  # fmt: skip
 
 
 def _name(data: bytes) -> str:
