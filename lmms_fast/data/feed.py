@@ -66,11 +66,11 @@ def rows_wanted(limit: float | None, count: int | None, task: str) -> int | None
 
 def feed_task(task: Task, source: Source, selection: Selection, finished: Callable[[str], bool]) -> Iterator[Fed]:
     """The samples of one task in dataset order, repeats of one row adjacent."""
-    renderer = Renderer(task, Remote if selection.allow_media_urls else None, source.shots())
+    renderer = Renderer(task, Remote if selection.allow_media_urls else None, source.shots(), source.file)
     seen: set[str] = set()
     for row, doc in _rows(task, source, selection, renderer):
         for question in enumerate(renderer.questions(doc, row)):
-            for repeat in range(selection.repeats):
+            for repeat in range(max(selection.repeats, task.repeats)):
                 fed = _render(renderer, task, doc, row, source.root, repeat, selection.system_prompt, question)
                 if repeat == 0:
                     if fed.sample.id in seen:

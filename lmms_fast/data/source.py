@@ -9,14 +9,18 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
 from lmms_fast.errors import DataError
+from lmms_fast.media.encode import BadMedia
 from lmms_fast.tasks.files import Columns, Lookup, count_rows, read_rows
+from lmms_fast.tasks.foreign import bridge_of
+from lmms_fast.tasks.render import Files, inside
 from lmms_fast.tasks.spec import FORMATS, HubSource, Join, Shared, Task
 from lmms_fast.types import Doc
 
@@ -35,10 +39,15 @@ class Source:
     """What the run records: a hub path with its revision, or a folder."""
     shots: Callable[[], list[Doc]] = list
     """The task's worked examples."""
+    file: Files = lambda _: None
+    """Other files of the dataset's repository, by their path there."""
 
 
 def open_source(task: Task, data_dir: Path | None) -> Source:
     """Find a task's rows. Raises DataError with what to do when they cannot be had."""
+    if task.foreign is not None:
+        found = bridge_of(task).rows(task, data_dir)
+        return Source(lambda _: found.docs(), None, found.count, found.origin)
     if task.dataset.files:
         source = _from_files([task.file.parent / name for name in task.dataset.files], task)
         return source if task.dataset.shared is None else _shared(source, task.dataset.shared, task)
@@ -54,7 +63,8 @@ def _from_copy(task: Task, data_dir: Path) -> Source:
     if dataset.shots:
         examples = _from_files(_local_copy(task, data_dir, None, dataset.shots.split), task)
         source = replace(source, shots=_first(examples, dataset.shots.count))
-    return source
+    folders = [folder for hub in dataset.hub for folder in _folders_of(hub, task, data_dir)]
+    return replace(source, file=lambda name: next(filter(None, (inside(folder, name) for folder in folders)), None))
 
 
 def _first(source: Source, count: int) -> Callable[[], list[Doc]]:
@@ -133,8 +143,7 @@ def _local_copy(task: Task, data_dir: Path, config: str | None, split: str) -> l
         raise DataError(f"--data-dir {data_dir}: no such folder.")
     tried: list[str] = []
     for hub in task.dataset.hub:
-        owner, _, name = hub.path.rpartition("/")
-        for folder in (data_dir / owner / name, data_dir / name, data_dir / task.task, data_dir):
+        for folder in _folders_of(hub, task, data_dir):
             tried.append(str(folder))
             found = _split_files(folder, config or hub.config, split)
             if found:
@@ -143,6 +152,12 @@ def _local_copy(task: Task, data_dir: Path, config: str | None, split: str) -> l
         f"task {task.task}: no file of split '{split}' ({split}-*.parquet, {split}.jsonl, …) in any of "
         f"{', '.join(dict.fromkeys(tried))}."
     )
+
+
+def _folders_of(hub: HubSource, task: Task, data_dir: Path) -> tuple[Path, ...]:
+    """Where a copy of the dataset may lie."""
+    owner, _, name = hub.path.rpartition("/")
+    return data_dir / owner / name, data_dir / name, data_dir / task.task, data_dir
 
 
 def _split_files(folder: Path, config: str | None, split: str) -> list[Path]:
@@ -172,7 +187,7 @@ def _from_hub(task: Task) -> Source:
             if dataset.shots:
                 source = replace(source, shots=_first(_hub_rows(hub, hub.config, dataset.shots.split),
                                                       dataset.shots.count))  # fmt: skip
-            return source
+            return replace(source, file=partial(_HubFile, hub))
         except Exception as error:  # the library raises a dozen kinds, from OSError to its own
             problems.append(f"{hub.path}: {_reason(error)}")
     raise DataError(
@@ -205,6 +220,26 @@ def _hub_rows(hub: HubSource, config: str | None, split: str) -> Source:
         return iter(table.select_columns([name for name in table.column_names if name in columns]))
 
     return Source(rows, None, len(table), _origin(hub))
+
+
+@dataclass(frozen=True, slots=True)
+class _HubFile:
+    """A file of a repository; fetched, once for all runs, when its bytes are read."""
+
+    hub: HubSource
+    name: str
+
+    def read_bytes(self) -> bytes:
+        """Raises BadMedia, OSError."""
+        if ".." in PurePosixPath(self.name).parts:
+            raise BadMedia(f"{self.name[:200]!r} is not the name of a file")
+        from huggingface_hub import hf_hub_download  # noqa: PLC0415  (as above)
+
+        try:
+            found = hf_hub_download(self.hub.path, self.name, repo_type="dataset", revision=self.hub.revision)
+        except Exception as error:  # the library raises a dozen kinds, from OSError to its own
+            raise BadMedia(f"{self.name[:200]!r} of {self.hub.path} was not fetched: {_reason(error)}") from None
+        return Path(found).read_bytes()
 
 
 class _HubIndex(Mapping[Any, Doc]):

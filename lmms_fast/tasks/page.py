@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lmms_fast.tasks.spec import Group, ImagePart, Task
+from lmms_fast.tasks.spec import Group, Task, TextPart
 
 COLUMNS = ("name", "samples", "shown", "metric", "scored by", "evidence")
 
@@ -18,7 +18,7 @@ def line_of(found: Task | Group) -> tuple[str, ...]:
     return (
         found.task,
         "?" if found.size is None else f"{found.size:,}",
-        "pictures" if any(isinstance(part, ImagePart) or part.interleave for part in found.prompt.user) else "text",
+        "pictures" if found.prompt.turns or any(not isinstance(part, TextPart) or part.interleave for part in found.prompt.user) else "text",
         "–" if found.target is None and found.score.judge is None else metric,
         _scored_by(found),
         found.fidelity or "facts only",
@@ -26,6 +26,8 @@ def line_of(found: Task | Group) -> tuple[str, ...]:
 
 
 def _scored_by(task: Task) -> str:
+    if task.foreign is not None:
+        return task.task.partition(":")[0]
     if task.score.judge is not None:
         return "judge"
     if task.target is None:

@@ -20,10 +20,12 @@ from lmms_fast.errors import TaskError
 from lmms_fast.media.draw import Drawn
 from lmms_fast.media.encode import from_base64
 from lmms_fast.media.header import read_header
-from lmms_fast.tasks.spec import Draw, ImagePart, Interleave, Task, TextPart
+from lmms_fast.media.pdf import Page
+from lmms_fast.tasks.spec import Draw, ImagePart, Interleave, PagesPart, Part, Task, TextPart
 from lmms_fast.types import Doc, Media, Message, Sample, Stored
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_PAGES_MAX = 200
 
 
 class MediaMissing(Exception):
@@ -33,6 +35,8 @@ class MediaMissing(Exception):
 T = TypeVar("T")
 Remote = Callable[[str], Stored]
 """An http(s) address → where its bytes can be had."""
+Files = Callable[[str], Stored | None]
+"""The path of a file in the dataset's repository → where its bytes can be had; None: nowhere."""
 _Find = Callable[[Any, str], Media]
 _Part = Callable[[Mapping[str, Any], _Find], Iterator[str | Media]]
 
@@ -54,16 +58,15 @@ def environment(tables: Mapping[str, Any]) -> jinja2.Environment:
 class Renderer:
     """A task's templates, compiled once. Without `remote`, rows that name media by address are refused."""
 
-    def __init__(self, task: Task, remote: Remote | None = None, shots: Sequence[Doc] = ()) -> None:
-        self._task, self._remote, self._shots = task, remote, shots
+    def __init__(
+        self, task: Task, remote: Remote | None = None, shots: Sequence[Doc] = (), file: Files = lambda _: None
+    ) -> None:
+        self._task, self._remote, self._shots, self._file = task, remote, shots, file
         self._env = environment(task.tables)
         self._prepare = _hook(task)
         try:
             self._id = self._env.from_string(task.id)
-            self._parts = [
-                self._image_rule(part) if isinstance(part, ImagePart) else self._text_rule(part)
-                for part in task.prompt.user
-            ]
+            self._parts = [self._part_rule(part) for part in task.prompt.user]
             self._where = self._expression(task.where) if task.where else None
             self._each = self._expression(task.each) if isinstance(task.each, str) else None
             self._unit = self._expression(task.keep_together) if task.keep_together else None
@@ -127,18 +130,23 @@ class Renderer:
         def make() -> Sample:
             names["choices"] = choices = self._choices_of(names)
             names["choices_text"] = choices_text(choices)
-            parts = tuple(chain.from_iterable(part(names, find) for part in self._parts))
+            messages = self._messages(names, find)
             groups: dict[str, str] = {}
             for name, template in self._groups.items():
                 groups[name] = template.render(names, **groups)
             facts = {name: template.render(names, **groups) for name, template in self._facts.items()}
-            messages: tuple[Message, ...] = (Message("user", parts),)
             if system := system_prompt if system_prompt is not None else self._task.prompt.system:
-                messages = (Message("system", (system,)), *messages)
+                messages = (Message("system", (system,)), *(one for one in messages if one.role != "system"))
             return Sample(self._task.task, self._id.render(names), messages, self._target_of(names), choices, groups,
                           facts, repeat)  # fmt: skip
 
         return self._guarded(row, doc, make)
+
+    def _messages(self, names: Mapping[str, Any], find: _Find) -> tuple[Message, ...]:
+        """The turns, the task's system turn apart."""
+        if (column := self._task.prompt.turns) is not None:
+            return tuple(_turn(turn, column, find) for turn in self._column(names, column))
+        return (Message("user", tuple(chain.from_iterable(part(names, find) for part in self._parts))),)
 
     def _guarded(self, row: int, doc: Doc, make: Callable[[], T]) -> T:
         """What a template makes of a row. Raises TaskError where it does not fit."""
@@ -190,6 +198,29 @@ class Renderer:
             raise TaskError(f"{self._task.file}: the data has no column '{name}'; it has: {', '.join(doc)}.")
         return doc[name]
 
+    def _part_rule(self, part: Part) -> _Part:
+        match part:
+            case ImagePart():
+                return self._image_rule(part)
+            case PagesPart():
+                return self._pages_rule(part)
+            case _:
+                return self._text_rule(part)
+
+    def _pages_rule(self, part: PagesPart) -> _Part:
+        path, numbers = self._env.from_string(part.pdf), self._expression(part.pages)
+
+        def pages(names: Mapping[str, Any], _: _Find) -> Iterator[str | Media]:
+            wanted, name = as_list(numbers(names)), path.render(names)
+            if len(wanted) > _PAGES_MAX:
+                raise MediaMissing(f"{len(wanted)} pages of {name[:120]!r}; at most {_PAGES_MAX} are shown")
+            for number in wanted:
+                if (document := self._file(name)) is None:
+                    raise MediaMissing(f"the dataset's copy has no file {name[:120]!r}; fetch all of it")
+                yield Media(Page(document, int(number), part.dpi))
+
+        return pages
+
     def _image_rule(self, part: ImagePart) -> _Part:
         shape = self._expression(part.draw.box or part.draw.polygon) if part.draw else None
 
@@ -211,6 +242,16 @@ class Renderer:
         if rule is None:
             return lambda names, _: iter((template.render(names),))
         return lambda names, find: _interleave(template.render(names), rule, names, find)
+
+
+def _turn(turn: Mapping[str, Any], column: str, find: _Find) -> Message:
+    """A turn as a row spells it. Raises ValueError."""
+    role, content = turn["role"], turn["content"]
+    if role not in ("system", "user", "assistant"):
+        raise ValueError(f"column '{column}' holds a turn of {role!r}; known are system, user and assistant")
+    items = [{"text": content}] if isinstance(content, str) else content
+    return Message(role, tuple(find(item["image"], column) if item.get("text") is None else str(item["text"])
+                               for item in items))  # fmt: skip
 
 
 def _drawn(media: Media, draw: Draw, numbers: Iterable[float]) -> Media:
@@ -295,22 +336,21 @@ def as_media(value: Any, column: str, root: Path | None, remote: Remote | None =
         return Media(remote(value))
     if root is None:
         raise MediaMissing(f"{shown} is a path, and rows from the hub have no folder; fetch a copy, pass --data-dir")
-    try:
-        path = _inside(root, value)
-    except (OSError, ValueError, RuntimeError):  # too long, a NUL, links in a circle
-        path = None
-    if path is None:
+    if (path := inside(root, value)) is None:
         raise MediaMissing(f"{shown} does not name a file inside the dataset's folder")
     return Media(path)
 
 
-def _inside(root: Path, name: str) -> Path | None:
-    """The file of that name, unless it lies elsewhere; links are followed, for what they point at would be read."""
+def inside(root: Path, name: str) -> Path | None:
+    """The file of that name; None where there is none, or it lies elsewhere: links are followed, for what they point at would be read."""
     path = Path(name)
     if path.is_absolute() or ".." in path.parts:
         return None
-    path = (root / path).resolve()
-    return path if path.is_relative_to(root.resolve()) and path.is_file() else None
+    try:
+        path = (root / path).resolve()
+        return path if path.is_relative_to(root.resolve()) and path.is_file() else None
+    except (OSError, ValueError, RuntimeError):  # too long, a NUL, links in a circle
+        return None
 
 
 def _interleave(text: str, rule: Interleave, names: Mapping[str, Any], find: _Find) -> Iterator[str | Media]:

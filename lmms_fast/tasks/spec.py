@@ -166,11 +166,33 @@ class ImagePart(_Strict):
         return (value,) if isinstance(value, str) else value
 
 
+class PagesPart(_Strict):
+    """Pages of a PDF file that lies in the dataset's repository."""
+
+    pdf: str
+    """Template of the file's path there."""
+    pages: str
+    """Jinja expression: numbers from 1, as a list or a text that spells one; none of them is no picture."""
+    dpi: int = Field(default=144, gt=0, le=600)
+
+
+Part = TextPart | ImagePart | PagesPart
+
+
 class Prompt(_Strict):
     """The turn that is sent: parts in order."""
 
     system: str | None = None
-    user: tuple[Annotated[TextPart | ImagePart, Field(union_mode="left_to_right")], ...] = Field(min_length=1)
+    user: tuple[Annotated[Part, Field(union_mode="left_to_right")], ...] = ()
+    turns: str | None = None
+    """Instead, a column with the whole conversation: a list of ``{role, content}``, the content a text or a list of
+    ``{text: …}`` and ``{image: …}``."""
+
+    @model_validator(mode="after")
+    def _one(self) -> Prompt:
+        if bool(self.user) == bool(self.turns):
+            raise ValueError("give `user`, the parts of the turn, or `turns`, a column that holds them")
+        return self
 
 
 class Target(_Strict):
@@ -274,6 +296,18 @@ class Submission(_Strict):
     """Field to value; for `map` and `pairs` the fields are `key` and `value`."""
 
 
+class Foreign(_Strict):
+    """Whose code makes a task's questions and scores its answers: an evaluator that a bridge leads to."""
+
+    name: str
+    """The task's name there."""
+    version: str
+    code: str
+    """Hash of the task's own files there."""
+    include: tuple[Path, ...] = Field(default=(), exclude=True)
+    """Folders of the user's own that it looks into."""
+
+
 class Task(_Strict):
     """One task file, resolved (`extends` merged, defaults filled in)."""
 
@@ -319,6 +353,10 @@ class Task(_Strict):
     """What shows that the scores match: published outputs reproduced, a reference that agrees, or the facts only."""
     hooks: str | None = None
     """Python file beside the YAML with ``prepare(doc) -> doc``."""
+    repeats: int = Field(default=1, gt=0)
+    """How often each sample is asked where --repeats says no more."""
+    foreign: Foreign | None = Field(default=None, init=False)
+    """For a task that another evaluator defines; `score` and `report` then only describe it."""
     file: Path = Field(exclude=True)
 
     @field_validator("hooks")
@@ -378,6 +416,8 @@ class Group(_Strict):
     about: str
     tasks: tuple[str, ...] = Field(min_length=1)
     weight: Literal["equal", "size", "none"] = "equal"
+    metrics: tuple[str, ...] = ()
+    """Which of the tasks' numbers are averaged; their headlines by default."""
     file: Path = Field(exclude=True)
 
     @field_validator("tasks")
@@ -512,7 +552,8 @@ def _line_of(path: Path, location: list[str]) -> str:
 def _allowed(location: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         "dataset": Dataset, "hub": HubSource, "prompt": Prompt, "TextPart": TextPart, "ImagePart": ImagePart,
-        "interleave": Interleave, "target": Target, "generation": Generation, "score": Scoring, "report": Rule,
+        "PagesPart": PagesPart, "interleave": Interleave, "target": Target, "generation": Generation,
+        "score": Scoring, "report": Rule,
         "extract": Rule, "match": Rule, "judge": Rubric, "read": Rule, "join": Join, "shots": Shots, "draw": Draw,
         "shared": Shared,
         "scoring_variants": ScoringVariant, "prompt_variants": PromptVariant, "submission": Submission,

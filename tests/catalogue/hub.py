@@ -2,8 +2,8 @@
 
 One module per family of benchmarks (`rows_*.py`) says: `DATASETS` (rows by repository, configuration and split),
 `PROMPTS` (parts of the first sample's user turn, pictures as ``<name>``), `RIGHT` (how to answer right where that is
-not the first accepted answer), `BEST` and `WORST` (headline of a model that is always right, or always wrong, where it
-is not 1 and 0).
+not the first accepted answer), `FILES` (what a repository holds beside its rows, by path), `BEST` and `WORST`
+(headline of a model that is always right, or always wrong, where it is not 1 and 0).
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class Family:
     right: dict[str, Callable[[Sample], str]] = field(default_factory=dict)
     best: dict[str, float | None] = field(default_factory=dict)
     worst: dict[str, float | None] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
 
 
 @functools.cache
@@ -44,7 +45,7 @@ def everything() -> Family:
     found = Family()
     for path in sorted(Path(__file__).parent.glob("rows_*.py")):
         module = importlib.import_module(f"tests.catalogue.{path.stem}")
-        for name in ("datasets", "prompts", "right", "best", "worst"):
+        for name in ("datasets", "prompts", "right", "best", "worst", "files"):
             mine: dict[Any, Any] = getattr(module, name.upper(), {})
             together = getattr(found, name)
             assert not together.keys() & mine.keys(), f"{path.stem}: {together.keys() & mine.keys()}"
@@ -70,8 +71,11 @@ def name_of(data: bytes) -> str:
     return str(Image.open(io.BytesIO(data)).info.get("name", "?"))
 
 
-def write(folder: Path, datasets: Datasets) -> None:
+def write(folder: Path, datasets: Datasets, files: Mapping[str, bytes]) -> None:
     """The datasets as `--data-dir` takes them."""
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(data)
     for (repository, config, split), rows in datasets.items():
         where = folder / repository / (config or "data")
         where.mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,12 @@
-"""WebSRC, VisualWebBench, ScreenSpot, DUDE, SimpleVQA."""
+"""WebSRC, VisualWebBench, ScreenSpot, DUDE, MMLongBench-Doc, SimpleVQA."""
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
+
+from PIL import Image
 
 from lmms_fast.types import Sample
 from tests.catalogue.hub import picture
@@ -85,6 +88,29 @@ def _pro() -> Rows:
     ]  # fmt: skip
 
 
+def _pdf() -> bytes:
+    """Three pages, each of its colour."""
+    first, *others = [Image.new("RGB", (40, 30), shade) for shade in ("red", "green", "blue")]
+    out = io.BytesIO()
+    first.save(out, "PDF", save_all=True, append_images=others)
+    return out.getvalue()
+
+
+FILES = {"yubo2333/MMLongBench-Doc/documents/report.pdf": _pdf()}
+
+
+def _mmlongbench() -> Rows:
+    kinds = (("[3, 1]", "1,200", "Int"), ("[2]", "12.5%", "Float"), ("[1]", "a red page", "Str"),
+             ("[1, 2]", "['red', 'green']", "List"), ("[]", "Not answerable", "None"))  # fmt: skip
+    return [
+        {
+            "doc_id": "report.pdf", "doc_type": "Research report", "question": f"What, {kind}?", "answer": answer,
+            "evidence_pages": pages, "evidence_sources": "['Chart']", "answer_format": kind,
+        }
+        for pages, answer, kind in kinds
+    ]  # fmt: skip
+
+
 DATASETS: dict[tuple[str, str | None, str], Rows] = {
     ("rootsautomation/websrc", None, "dev"): _websrc("websrc", withheld=False),
     ("rootsautomation/websrc-test", None, "test"): _websrc("websrc test", withheld=True),
@@ -97,6 +123,7 @@ DATASETS: dict[tuple[str, str | None, str], Rows] = {
          "images": [picture(f"dude {number} {page}") for page in range(number)]}
         for number, answers, options in ((1, ["B"], ["red", "blue"]), (2, ["a date", "the date"], []))
     ],
+    ("yubo2333/MMLongBench-Doc", None, "train"): _mmlongbench(),
     ("m-a-p/SimpleVQA", None, "test"): [
         {"data_id": number, "image": base64_picture(f"simple {number}"), "question": f" Who, simple {number}? ",
          "answer": answer, "language": language, "source": "x"}
@@ -169,6 +196,12 @@ PROMPTS = {
     "screenspot_v2": ["<spot v2 0>", f"{_CLICK}open view 0"],
     "screenspot_pro": ["<spot pro text>", f"{_CLICK}press text"],
     "dude": ["<dude 1 0>", "What, dude 1?\nA. red\nB. blue\nAnswer with a single word or phrase."],
+    # Pages are drawn.
+    "mmlongbench_doc": [
+        "<?>", "<?>",
+        "What, Int?\nAnswer with a single word or phrase. If the answer is not in the document, answer "
+        "'Not answerable'.",
+    ],
     "simplevqa": ["<simple 1>", "Who, simple 1?\nAnswer the question using a short phrase."],
 }  # fmt: skip
 

@@ -33,7 +33,7 @@ Asked = tuple[str, ...]
 def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all the datasets."""
     folder = tmp_path_factory.mktemp("hub")
-    write(folder, everything().datasets)
+    write(folder, everything().datasets, everything().files)
     return folder
 
 

@@ -150,3 +150,21 @@ def test_a_file_may_not_extend_itself(tmp_path: Path) -> None:
     """One sentence, no endless loop."""
     with pytest.raises(TaskError, match="extends files more than 3 deep"):
         task(tmp_path, "", "extends: mine.yaml\ntask: mine\n")
+
+
+@pytest.mark.parametrize("folder", ["owner/docs", "docs", "."])
+def test_other_files_of_a_copy(tmp_path: Path, folder: str) -> None:
+    """Found where the copy's rows may lie, and never outside of it."""
+    found = task(tmp_path, base=TASK.replace("files: mine.parquet", "hub: owner/docs"))
+    copy = tmp_path / "copies"
+    (copy / folder / "data").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows(1)), copy / folder / "data" / "test-0.parquet")
+    (copy / folder / "documents").mkdir()
+    (copy / folder / "documents" / "a.pdf").write_bytes(b"%PDF")
+    (tmp_path / "secret").write_text("x")
+    file = open_source(found, copy).file
+    document = file("documents/a.pdf")
+    assert document is not None
+    assert document.read_bytes() == b"%PDF"
+    for name in ("documents/b.pdf", "../secret", "documents", str(tmp_path / "secret"), "a\0", ""):
+        assert file(name) is None

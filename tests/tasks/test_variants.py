@@ -191,3 +191,27 @@ def test_options_in_an_order_of_their_own(tmp_path: Path) -> None:
     orders = {seed: render(found, options=["w", "x", "y", "z"], seed=seed).choices for seed in "abcdefgh"}
     assert orders["a"] == render(found, options=["z", "y", "x", "w"], seed="a").choices == ("y", "z", "w", "x")
     assert len(set(orders.values())) > 4
+
+
+PAGES = "[{pdf: 'documents/{{ name }}', pages: numbers, dpi: 72}, {text: x}]"
+
+
+def test_pages_of_a_document(tmp_path: Path) -> None:
+    """In the order that the row gives; a row that gives none is text alone."""
+    found = task(tmp_path, "", TASK.replace('[{text: "plain {{ choices_text }}"}]', PAGES))
+    files = {"documents/a.pdf": tmp_path / "a.pdf"}
+    renderer = Renderer(found, file=files.get)
+
+    def shown(**row: Any) -> list[Any]:
+        *pages, text = renderer.render(row, 0, None).messages[0].parts
+        assert text == "x"
+        return [(page.source.document, page.source.number, page.source.dpi) for page in pages]  # type: ignore[union-attr]
+
+    path = files["documents/a.pdf"]
+    assert shown(name="a.pdf", numbers="[3, 1]") == [(path, 3, 72), (path, 1, 72)]
+    assert shown(name="a.pdf", numbers=[2]) == [(path, 2, 72)]
+    assert shown(name="b.pdf", numbers="[]") == []
+    with pytest.raises(MediaMissing, match=r"no file 'documents/b\.pdf'"):
+        shown(name="b.pdf", numbers=[1])
+    with pytest.raises(MediaMissing, match="201 pages"):
+        shown(name="a.pdf", numbers=[1] * 201)
