@@ -1,4 +1,4 @@
-"""`lmms-fast tasks`: list, show, check."""
+"""`lmms-fast tasks`: list, show, new, check."""
 
 from __future__ import annotations
 
@@ -49,15 +49,43 @@ def list_tasks(
 
 @app.command()
 def show(name: str, include_path: _Include = None) -> None:
-    """A task's definition as its file and those it extends make it; what is left out has its default."""
-    import yaml
-
+    """A task's definition as its file and those it extends make it, or as a data file is taken for; what is left out
+    has its default.
+    """
     from lmms_fast.tasks.catalog import Catalog
+    from lmms_fast.tasks.draft import dumped
 
-    found = Catalog(include_path or ()).load(name)
+    catalog = Catalog(include_path or ())
+    found = catalog.load(name)
+    if catalog.is_data(name):
+        print("# " + catalog.guess(name).told().replace("\n", "\n# "))
     content = found.model_dump(mode="json", exclude_defaults=True)
-    print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110).rstrip())
+    print(dumped(content).rstrip())
     print(f"# {found.file}")
+
+
+@app.command()
+def new(
+    data: Annotated[Path, typer.Argument(help="A TSV, CSV, JSONL, JSON or parquet file, or a folder of pictures.")],
+    out: Annotated[Path | None, typer.Option(help="The file to write. Default: beside the data.")] = None,
+) -> None:
+    """Write a commented task file for a data file, to be changed where the guess is wrong."""
+    from lmms_fast.tasks.catalog import Catalog, task_name
+    from lmms_fast.tasks.draft import draft
+
+    path = out or data.absolute().parent / f"{task_name(data.absolute())}.yaml"
+    if path.suffix != ".yaml":
+        raise UsageError(f"--out {path}: a task file's name ends in .yaml.")
+    guess = Catalog().guess(str(data))
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(draft(guess, path.absolute()))
+    except FileExistsError:
+        raise UsageError(f"{path}: exists, and is not overwritten; give another --out.") from None
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror}).") from None
+    print(guess.told())
+    print(f"Written to {path}; `lmms-fast tasks check {path}` shows what would be sent.")
 
 
 @app.command()
@@ -82,7 +110,10 @@ def check(
     from lmms_fast.types import Media
 
     selection, policy = Selection(allow_media_urls=allow_media_urls), parse_policy(image)
-    for task in Catalog(include_path or ()).select([name]).tasks:
+    chosen = Catalog(include_path or ()).select([name])
+    for guess in chosen.guessed:
+        print(f"{guess.told()}\n")
+    for task in chosen.tasks:
         rules_of(task)
         source = open_source(task, data_dir)
         print(f"{task.task}: {source.count if source.count is not None else '?'} rows from {source.origin}")

@@ -46,6 +46,10 @@ class RunDir:
         """Per-sample file of a task."""
         return self.path / f"samples_{task}.jsonl"
 
+    def definition(self, task: str) -> Path:
+        """Task file of a task that has none elsewhere."""
+        return self.path / f"{task}.yaml"
+
     def manifest(self) -> dict[str, Any] | None:
         """What the run recorded of itself; None in a new directory."""
         return read_json(self.path / "manifest.json")

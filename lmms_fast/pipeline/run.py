@@ -28,7 +28,7 @@ from lmms_fast.endpoints.presets import LOCAL, Profile, find_key, resolve
 from lmms_fast.endpoints.probe import connect
 from lmms_fast.errors import EndpointError, LmmsFastError, Unreachable, UsageError
 from lmms_fast.events import Event, Notice, Notify, Timed
-from lmms_fast.journal.rundir import RunDir
+from lmms_fast.journal.rundir import RunDir, write_bytes
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.policy import ORIGINAL, parse_policy
 from lmms_fast.pipeline.budget import Budget, parse_budget
@@ -41,6 +41,7 @@ from lmms_fast.server.launch import Server, launch
 from lmms_fast.server.spec import weights_digest
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.catalog import Selection as Chosen
+from lmms_fast.tasks.draft import dumped
 from lmms_fast.tasks.spec import DEFAULT
 from lmms_fast.tiny import MODEL_DIR
 from lmms_fast.types import Response
@@ -68,7 +69,11 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
     """
     stop = stop or Stop()
     deadline_s = parse_time_s(spec.max_time) if spec.max_time else None
-    chosen = Catalog(spec.include_path).select(spec.tasks)
+    catalog = Catalog(spec.include_path)
+    chosen = catalog.select(spec.tasks)
+    spec = spec.model_copy(update={"tasks": tuple(map(catalog.lasting, spec.tasks))})
+    for guess in chosen.guessed:
+        notify(Notice(guess.told()))
     profiles = [local_profile() if name == LOCAL else resolve(name) for name in spec.endpoint]
     model = spec.model or (str(MODEL_DIR) if LOCAL in spec.endpoint else await _only_model(spec, profiles))
     chosen = _prompted(chosen, spec, _model_name(model))
@@ -78,6 +83,8 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
     path = spec.output_dir or Path("runs") / _run_name(model, spec, identity)
     with RunDir(path, fresh=spec.fresh) as directory:
         directory.claim(identity)
+        for guess in chosen.guessed:
+            write_bytes(directory.definition(guess.content["task"]), dumped(guess.anywhere()).encode())
         manifest = directory.manifest() or {"identity": identity, "sessions": [], "complete": False}
         with Journal(directory.journal) as journal:
             if journal.damaged:
@@ -237,7 +244,8 @@ def _model_name(model: str) -> str:
 
 
 def _run_name(model: str, spec: RunSpec, identity: Mapping[str, Any]) -> str:
-    plain = re.sub(r"[^\w.-]+", "_", f"{Path(_model_name(model)).name}_{'+'.join(spec.tasks)}")[:80]
+    tasks = "+".join(Path(name).name for name in spec.tasks)
+    plain = re.sub(r"[^\w.-]+", "_", f"{Path(_model_name(model)).name}_{tasks}")[:80]
     return f"{plain}_{_hash(identity)}"
 
 

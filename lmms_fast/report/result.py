@@ -414,9 +414,12 @@ def _group_results(groups: Sequence[Group], results: Mapping[str, TaskResult]) -
 def recorded_tasks(directory: RunDir, include: Sequence[Path] = ()) -> Selection:
     """The tasks a run was made with, as their files are now. Raises TaskError when one is gone.
 
-    A run of imported answers may hold the definition of its task itself.
+    A run of imported answers, or of a data file without a task file, holds the definition of its task itself.
     """
     manifest = directory.manifest() or {}
     session = manifest["sessions"][-1]
-    chosen = Catalog([*include, directory.path, *map(Path, session["spec"]["include_path"])]).select(session["spec"]["tasks"])
-    return chosen.prompted(lambda task: session.get("prompt_variants", {}).get(task.task, DEFAULT))
+    catalog = Catalog([*include, directory.path, *map(Path, session["spec"]["include_path"])])
+    named = [catalog.kept(name, directory.definition) for name in session["spec"]["tasks"]]
+    return catalog.select(named).prompted(
+        lambda task: session.get("prompt_variants", {}).get(task.task, DEFAULT)
+    )

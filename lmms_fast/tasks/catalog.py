@@ -1,17 +1,31 @@
-"""From the names a user types to task files. A task is found by its file name, so nothing is parsed to look it up."""
+"""From the names a user types to task files. A task is found by its file name, so nothing is parsed to look it up.
+
+A data file is a name too: its task is guessed.
+"""
 
 from __future__ import annotations
 
 import difflib
 import fnmatch
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lmms_fast.errors import TaskError
-from lmms_fast.tasks.spec import Group, Task, load_file
+from lmms_fast.tasks.spec import FORMATS, Group, Task, load_file
 
+if TYPE_CHECKING:
+    from lmms_fast.tasks.guess import Guess
+
+_YAML = (".yaml", ".yml")
 _PACKAGE = Path(__file__).resolve().parent.parent
+
+
+def task_name(path: Path) -> str:
+    """What the task of a data file, or of a folder, is called."""
+    stem = path.stem if path.name.endswith(FORMATS) else path.name
+    return "".join(char if char.isalnum() or char in "_-." else "_" for char in stem).strip(".") or "data"
 
 
 def bundled_dir() -> Path:
@@ -26,6 +40,8 @@ class Selection:
 
     tasks: tuple[Task, ...]
     groups: tuple[Group, ...]
+    guessed: tuple[Guess, ...] = field(default=())
+    """What data files without a task file were taken for."""
 
     def prompted(self, variant: Callable[[Task], str]) -> Selection:
         """The same with each task's prompt in the variant that `variant` names."""
@@ -41,6 +57,7 @@ class Catalog:
                 raise TaskError(f"--include-path {folder}: no such folder.")
         self._trusted = [*include, bundled_dir()]
         self._files: dict[str, Path] = {}
+        self._guesses: dict[Path, Guess] = {}
         for root in reversed(self._trusted):
             for path in sorted([*root.glob("*.yaml"), *root.glob("*/*.yaml")]):
                 if not path.name.startswith("_"):
@@ -51,14 +68,40 @@ class Catalog:
         return sorted(self._files)
 
     def load(self, name: str) -> Task | Group:
-        """The task or group of that name (or YAML path). Raises TaskError; suggests near names."""
-        if name.endswith((".yaml", ".yml")):
+        """The task or group of that name (or YAML path), or what a data file is taken for. Raises TaskError; suggests
+        near names.
+        """
+        if name.endswith(_YAML):
             return load_file(Path(name).resolve())
+        if self.is_data(name):
+            return self.guess(name).task
         if name not in self._files:
             near = difflib.get_close_matches(name, self._files, n=3)
             hint = f" Did you mean {', '.join(near)}?" if near else ""
             raise TaskError(f"unknown task '{name}'.{hint} `lmms-fast tasks list` shows all.")
         return load_file(self._files[name])
+
+    def is_data(self, name: str) -> bool:
+        """Whether the name is that of a data file, or of a folder."""
+        return name.endswith(FORMATS) or (name not in self._files and Path(name).is_dir())
+
+    def guess(self, name: str) -> Guess:
+        """What a data file is taken for. Raises TaskError."""
+        from lmms_fast.tasks.guess import guess_file  # noqa: PLC0415  (reads files, which lists of tasks do not need)
+
+        path = Path(name).absolute()
+        if path not in self._guesses:
+            self._guesses[path] = guess_file(path)
+        return self._guesses[path]
+
+    def kept(self, name: str, definition: Callable[[str], Path]) -> str:
+        """For a data file, the task file that a run has kept of it, where it has."""
+        path = definition(task_name(Path(name)))
+        return str(path) if self.is_data(name) and path.is_file() else name
+
+    def lasting(self, name: str) -> str:
+        """The name as it can be given from any folder: that of a file becomes its whole path."""
+        return str(Path(name).absolute()) if name.endswith(_YAML) or self.is_data(name) else name
 
     def select(self, names: Sequence[str]) -> Selection:
         """Tasks and groups for what the user typed: names, groups, wildcards, YAML paths."""
@@ -68,18 +111,21 @@ class Catalog:
             for found in self._flatten(name, ()):
                 if isinstance(found, Group):
                     groups[found.group] = found
-                else:
-                    tasks[found.task] = found
+                    continue
+                other = tasks.setdefault(found.task, found)
+                if other.file != found.file:
+                    raise TaskError(f"{found.file} and {other.file} are both called '{found.task}'; rename one.")
         if not tasks:
             raise TaskError("no task was named: --tasks NAME[,NAME…]; `lmms-fast tasks list` shows all.")
-        return Selection(tuple(tasks.values()), tuple(groups.values()))
+        return Selection(tuple(tasks.values()), tuple(groups.values()), tuple(self._guesses.values()))
 
     def _expand(self, names: Sequence[str]) -> Iterator[str]:
         for name in names:
-            if not any(char in name for char in "*?[") or name.endswith((".yaml", ".yml")):
+            if not any(char in name for char in "*?[") or name.endswith(_YAML) or self.is_data(name):
                 yield name
                 continue
-            matched = fnmatch.filter(self.names(), name)
+            bridge = bridge_to(name)
+            matched = fnmatch.filter(self.names() if bridge is None else bridge.names(self._include), name)
             if not matched:
                 raise TaskError(f"no task matches '{name}'; `lmms-fast tasks list` shows all.")
             yield from matched

@@ -8,8 +8,8 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
@@ -82,9 +82,10 @@ def _read_json(path: Path) -> Iterator[Doc]:
 class _Lines:
     """Decoded lines of a file, and the byte at which the next one starts."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BufferedReader) -> None:
         self._file = file
         self.place = file.tell()
+        self.quotes = 0
 
     def __iter__(self) -> _Lines:
         return self
@@ -94,23 +95,26 @@ class _Lines:
         if not line:
             raise StopIteration
         start, self.place = self.place, self.place + len(line)
+        self.quotes += line.count(b'"')
         return line.decode("utf-8-sig" if start == 0 else "utf-8")  # Excel marks its CSV files
 
 
-def _placed(file: BinaryIO, path: Path) -> Iterator[tuple[int, Doc]]:
+def _placed(file: BufferedReader, path: Path) -> Iterator[tuple[int, Doc]]:
     """Rows of a CSV or TSV file, each with the byte at which it starts. Raises ValueError for one that is too long."""
     csv.field_size_limit(1 << 30)  # benchmarks ship base64 pictures in TSV cells
     lines = _Lines(file)
     reader = csv.reader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")
     try:
         names = next(reader, [])
-        place = lines.place
+        place, number = lines.place, reader.line_num
         for cells in reader:
+            if reader.line_num > number + 1 and lines.quotes % 2 and not file.peek(1):  # all to the end in one cell
+                raise ValueError(f"a quotation mark in line {number + 1} is not closed")
             if len(cells) > len(names):
                 raise ValueError(f"line {reader.line_num} has {len(cells)} cells, the first line {len(names)}")
             if cells:
                 yield place, dict(zip(names, cells + [None] * (len(names) - len(cells)), strict=True))
-            place = lines.place
+            place, number, lines.quotes = lines.place, reader.line_num, 0
     except csv.Error as error:
         raise ValueError(f"line {reader.line_num}: {error}") from None
 
@@ -129,7 +133,7 @@ class Lookup:
         with path.open("rb") as file:
             self._places = {str(row.get(key)): place for place, row in self._rows(file)}
 
-    def _rows(self, file: BinaryIO) -> Iterator[tuple[int, Doc]]:
+    def _rows(self, file: BufferedReader) -> Iterator[tuple[int, Doc]]:
         if self._path.suffix == ".jsonl":
             lines = _Lines(file)
             place = 0
