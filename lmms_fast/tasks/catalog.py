@@ -124,8 +124,7 @@ class Catalog:
             if not any(char in name for char in "*?[") or name.endswith(_YAML) or self.is_data(name):
                 yield name
                 continue
-            bridge = bridge_to(name)
-            matched = fnmatch.filter(self.names() if bridge is None else bridge.names(self._include), name)
+            matched = fnmatch.filter(self.names(), name)
             if not matched:
                 raise TaskError(f"no task matches '{name}'; `lmms-fast tasks list` shows all.")
             yield from matched
