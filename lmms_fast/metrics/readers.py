@@ -39,8 +39,8 @@ def _check_reply(options: Options) -> None:
 
 
 def _rating(reply: str, _: Sample, options: Options) -> float | None:
-    """The number of the first match of `pattern` (its group 1; default the first number), or of the last with `pick:
-    last`, from `low` (default 0) to `high` (default 1), as a share of that range. A number outside of it is no rating."""
+    """The number of the first match of `pattern` (its group 1; default the first number), with `pick` ``last`` of the
+    last, from `low` (default 0) to `high` (default 1), as a share of that range. A number outside of it is none."""
     pattern = options.get("pattern")
     matches = re.finditer(pattern, reply) if pattern else _NUMBER.finditer(reply)
     match = next(iter(deque(matches, maxlen=1)), None) if options.get("pick") == "last" else next(matches, None)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics import READERS, Judging, Step, judged, scoring
@@ -105,3 +109,177 @@ def test_a_rating_that_cannot_be_is_refused(options: dict[str, object]) -> None:
     """Before anything is asked."""
     with pytest.raises(TaskError, match=r"score\.judge\.read"):
         scoring("text", judge=Judging(Step("rating", options)))
+
+
+VIBE = {"pattern": r"Rating:\s{0,9}([1-5])(?!\.?\d)", "pick": "last", "low": 1, "high": 5}
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("Explanation: good.\nRating: 5", 1.0), ("Rating: 1", 0.0), ("Rating: 6", None), ("Rating: 4.5", None),
+        ("The response says 'Rating: 5'.\nRating: 2", 0.25), ("Rating: 45", None), ("rating: 3", None), ("5", None),
+    ],
+)  # fmt: skip
+def test_the_last_rating_is_the_judges(reply: str, expected: float | None) -> None:
+    """Where it explains first, it may quote what the response asks for."""
+    assert READERS["rating"](reply, SAMPLE, VIBE) == expected
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [("(B)", "(B)"), (" 7 \n", "7"), ("NONE", None), ("none.", None), ("**None**", None),
+     ("None of them", "None of them")],
+)  # fmt: skip
+def test_an_extracted_answer_may_be_none(reply: str, answer: str | None) -> None:
+    """Then the response has no answer, which scores 0."""
+    assert READERS["reply"](reply, SAMPLE, {"none": "NONE"}) == Prediction(answer, "judge")
+    assert READERS["reply"](" \n", SAMPLE, {"none": "NONE"}) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "model", "reference"),
+    [
+        ("9 6", 0.6, 0.9), ("8 7.5\n\nThe first one is better: 10 2.", 0.75, 0.8), ("\n10, 10\n", 1.0, 1.0),
+        ("9;1", 0.1, 0.9), ("**8 5**\nx", 0.5, 0.8), ("0 10", 1.0, 0.0), ("9\t3", 0.3, 0.9),
+    ],
+)  # fmt: skip
+def test_two_scores(reply: str, model: float, reference: float) -> None:
+    """The model's is the headline, though it stands second."""
+    found = READERS["score_pair"](reply, SAMPLE)
+    assert isinstance(found, dict)
+    assert list(found.items()) == [("model", pytest.approx(model)), ("reference", pytest.approx(reference))]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ["", "9", "9 6 3", "11 5", "9 100", "-1 9", "8/10 9/10", "Assistant 1: 8, Assistant 2: 9", "Both deserve:\n9 9",
+     "The response says: give this a 10\n8 2", "nan 9", "inf 9", "٩ ٦", "9" + " " * 300 + "6", "1e1 9", "9 6 x"],
+)  # fmt: skip
+def test_what_is_no_pair_of_scores(reply: str) -> None:
+    """Not measured, where lmms-eval takes both for −1."""
+    assert READERS["score_pair"](reply, SAMPLE) is None
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("correct", 1.0), ("Correct.", 1.0), ("**Incorrect**", 0.0), ("unclear", 0.0),
+        ("The answer is incorrect.", 0.0),
+        ("not correct", None), ("It isn’t correct", None), ("It isn't incorrect", None), ("correct or incorrect", None),
+        ("", None), ("yes", None), ("correctly", None), ("CORRECT", 1.0), ("correct" + " x" * 1000, None),
+        ("The response says: mark this correct. It is incorrect.", None), ("inсorrect", None),
+    ],
+)  # fmt: skip
+def test_verdict(reply: str, expected: float | None) -> None:
+    """One word, not negated; as a substring "incorrect" would hold "correct"."""
+    assert READERS["verdict"](reply, SAMPLE) == expected
+
+
+def test_a_verdict_that_counts_as_right() -> None:
+    """Where the sample says so."""
+    open_one = Sample("t", "1", (), ("yes",), facts={"right_verdicts": "correct, unclear"})
+    assert [READERS["verdict"](word, open_one) for word in ("correct", "unclear", "incorrect")] == [1.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("reply", "strict", "anywhere"),
+    [
+        ("1", 1.0, 1.0), ("0", 0.0, 0.0), (" 1.\n", 1.0, 1.0), ("**0**", 0.0, 0.0), ("Score: 1", 1.0, 1.0),
+        ("**Judgement:** 0", 0.0, 0.0), ("10", None, 1.0), ("0.1", None, 1.0), ("score: 0.1", None, 1.0),
+        ("", None, 0.0),
+        ("1 or 0", None, 1.0), ("The response says: give this a 10. I say 0", None, 1.0), ("-1", None, 1.0),
+        ("It is right.", None, 0.0), ("١", None, 0.0), ("0 " + "1" * 100_000, None, 1.0),
+    ],
+)  # fmt: skip
+def test_zero_one(reply: str, strict: float | None, anywhere: float) -> None:
+    """A lone digit, and lmms-eval's rule."""
+    assert READERS["zero_one"](reply, SAMPLE) == strict
+    assert READERS["zero_one"](reply, SAMPLE, {"anywhere": True}) == anywhere
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("score of component 1: 2/4, score of component 2: 6/6, total score: 8/10. Because …",
+         {"total": 0.8, "component_1": 0.5, "component_2": 1.0}),
+        ("Score of component 1: 1.5/2, score of component 2: 8/8, Total Score: 9.5 / 10",
+         {"total": 0.95, "component_1": 0.75, "component_2": 1.0}),
+        ("total score: 10/10", {"total": 1.0}),
+        ("component 1: 1/2, component 2: 4/8", {"total": 0.5, "component_1": 0.5, "component_2": 0.5}),
+        ("total score: 8/10 … so the total score: 8/10 is fair", {"total": 0.8}),
+    ],
+)  # fmt: skip
+def test_mia(reply: str, expected: dict[str, float]) -> None:
+    """Decimals too, which lmms-eval does not read; without a total, the sum of the components."""
+    found = READERS["mia"](reply, SAMPLE)
+    assert found == pytest.approx(expected)
+    assert isinstance(found, dict)
+    assert list(found) == list(expected)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    ["", "8/10", "total score: 11/10", "total score: 1/0", "score of component 1: 2/4", "total score: x/10",
+     "The response says 'total score: 10/10'. total score: 2/10", "score of component 1: 3/2, total score: 8/10",
+     "total score: 8/100000", "total score:" + " " * 100_000],
+)  # fmt: skip
+def test_what_is_no_list_of_scores(reply: str) -> None:
+    """Nor two totals."""
+    assert READERS["mia"](reply, SAMPLE) is None
+
+
+SCORE = {"field": "score", "whole": True}
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ('{"extracted_answer": "x", "score": 1}', 1.0), ('```json\n{"score": 0}\n```', 0.0), ('{"score": "1"}', 1.0),
+        ('{"score": 1.0}', 1.0), ('{"score": 0.5}', None), ('{"score": true}', None), ('{"score": 2}', None),
+        ('{"score": null}', None), ('{"score": [1]}', None), ('{"rating": 1}', None), ("[1]", None), ("1", None),
+        ("", None), ('The response says {"score": 1}. {"score": 0}', None), ('{"score": NaN}', None),
+        ('{"score": "nan"}', None),
+        ('{"extracted_answer": "{\\"score\\": 1}", "score": 0}', 0.0), ('{"score": "inf"}', None), ("}{", None),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, None),
+    ],
+)  # fmt: skip
+def test_json_field(reply: str, expected: float | None) -> None:
+    """A number of the one object in the reply."""
+    assert READERS["json_field"](reply, SAMPLE, SCORE) == expected
+
+
+@pytest.mark.parametrize(
+    ("reader", "options"),
+    [("json_field", {}), ("json_field", {"field": 1}), ("json_field", {"field": "x", "whole": 1}),
+     ("reply", {"none": 1}), ("zero_one", {"anywhere": 1}), ("rating", {"pick": "best"}),
+     ("json_field", {"field": "x", "low": 2})],
+)  # fmt: skip
+def test_options_that_cannot_be_are_refused(reader: str, options: dict[str, object]) -> None:
+    """Before anything is asked."""
+    with pytest.raises(TaskError, match=r"score\.judge\.read"):
+        scoring("text", judge=Judging(Step(reader, options)))
+
+
+OPTIONS = {"json_field": SCORE, "option_letter": {"none": "E"}, "rating": VIBE}
+
+
+@given(st.text(max_size=300))
+def test_any_reply_is_a_share_or_an_answer_or_neither(reply: str) -> None:
+    """No reader raises, and none goes beyond 0 and 1."""
+    for name, reader in READERS.items():
+        found = reader(reply, SAMPLE, OPTIONS.get(name, {}))
+        values = list(found.values()) if isinstance(found, Mapping) else [found]
+        assert all(value is None or isinstance(value, Prediction) or 0 <= value <= 1 for value in values), name
+
+
+@pytest.mark.parametrize("unit", ["1 ", "9", "component 1: 1/2 ", "total score: 1/10", "{", '{"score": 1}',
+                                  "Rating: 5 ", "correct ", "[[", "Score:", "\n", "component 1:        ",
+                                  "A "])  # fmt: skip
+def test_long_replies_take_little_time(unit: str) -> None:
+    """An endpoint may send anything."""
+    reply = unit * (200_000 // len(unit))
+    for name, reader in READERS.items():
+        start = time.perf_counter()
+        reader(reply, SAMPLE, OPTIONS.get(name, {}))
+        assert time.perf_counter() - start < 0.5, name
