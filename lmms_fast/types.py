@@ -160,6 +160,13 @@ class Undecided:
 
 
 @dataclass(frozen=True, slots=True)
+class Together:
+    """An answer that has no number of its own, only together with the others: CIDEr, a submission file, pass@k."""
+
+    prediction: Prediction
+
+
+@dataclass(frozen=True, slots=True)
 class Scored:
     """One sample as the aggregations see it."""
 

@@ -13,7 +13,7 @@ LEVEL = {
     "events": 1,
     "config": 1, "media": 1,
     "tasks": 2, "journal": 2, "metrics": 2,
-    "data": 3, "endpoints": 3, "server": 3,
+    "data": 3, "endpoints": 3, "server": 3, "bridge": 3,
     "report": 4,
     "pipeline": 5, "parity": 5,
     "api": 6,

@@ -107,7 +107,7 @@ class _Stream:
         self._plan, self._journal, self._session, self._stop, self._notify = plan, journal, session, stop, notify
         self._ahead = 8 if _only_local(plan.profiles) else 2
         self._channel: Channel[Prepared] = Channel(*_room(self._ahead, _first_limit(plan)), asyncio.get_running_loop())
-        self._rules = {task.task: rules_of(task) for task in plan.tasks}
+        self._rules = {task.task: rules_of(task) for task in plan.tasks if task.foreign is None}
         self._limits: dict[str, int] = {}
         self._loads: dict[str, Load] = {}
         self._late: list[Profile] = []
@@ -169,8 +169,8 @@ class _Stream:
             raise AssertionError("a prepared sample has a body or a failure")
         self._journal.append(item.record, outcome, self._plan.longer.max_tokens if self._plan.longer else None)
         self._channel.give_back(size)
-        verdict = judge(item.record, outcome, self._rules[item.task])
-        value = value_of(verdict)
+        rules = self._rules.get(item.task)
+        value = None if rules is None else value_of(judge(item.record, outcome, rules))
         if isinstance(outcome, Failure):
             self._tell(SampleDone(item.task, item.key, value, outcome.kind, 0, outcome.attempts, None))
             return
@@ -250,7 +250,7 @@ def task_size(spec: RunSpec, task: Task, source: Source) -> int | None:
     if spec.sample_ids or source.count is None or dynamic or (limit is not None and task.keep_together):
         return None
     rows = rows_wanted(limit, source.count, task.task) or source.count
-    return min(rows, source.count) * max(1, len(task.each)) * spec.repeats
+    return min(rows, source.count) * max(1, len(task.each)) * max(spec.repeats, task.repeats)
 
 
 def parameters(spec: RunSpec, task: Task, profile: Profile, repeat: int) -> dict[str, Any]:

@@ -302,6 +302,12 @@ def remarks(result: RunResult) -> list[str]:
         if unjudged := task.outcomes.get("not_judged"):
             lines.append(f"{name}: {unjudged} answers are recorded but have no score: only a judge model can tell, and "
                          "none is configured.")  # fmt: skip
+        if together := task.outcomes.get("together"):
+            lines.append(f"{name}: {together} answers have no number of their own, only together.")
+        for what, value in task.beside.items():
+            lines.append(f"{name}: {what}: {str(value)[:300]}")
+        if task.files:
+            lines.append(f"{name}: its code wrote {', '.join(task.files)}.")
         if task.on_a_part:
             lines.append(f"{name}: this number is defined over the complete set and was computed on a part of it.")
         if task.submission:

@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -33,8 +34,9 @@ from lmms_fast.metrics import (
 )
 from lmms_fast.report.submission import Written, submission
 from lmms_fast.tasks.catalog import Catalog, Selection
+from lmms_fast.tasks.foreign import Answer, Mark, Marks, bridge_of
 from lmms_fast.tasks.spec import DEFAULT, Group, Rule, Task
-from lmms_fast.types import Aggregate, Failure, Outcome, Prediction, Response, Score, Scored, Undecided
+from lmms_fast.types import Aggregate, Failure, Outcome, Prediction, Response, Score, Scored, Together, Undecided
 
 _ANSWER_FIELDS = tuple(field.name for field in fields(Response) if field.name != "key")
 
@@ -45,9 +47,10 @@ class Withheld:
     prediction: Prediction
 
 
-Verdict = Score | Undecided | Withheld | None
-OutcomeName = Literal["correct", "wrong", "graded", "no_answer", "not_measured", "not_judged", "withheld"]
-"""`not_judged`: only a judge model can tell, and none was asked. `withheld`: the dataset has no answer for it."""
+Verdict = Score | Undecided | Withheld | Together | None
+OutcomeName = Literal["correct", "wrong", "graded", "no_answer", "not_measured", "not_judged", "withheld", "together"]
+"""`not_judged`: only a judge model can tell, and none was asked. `withheld`: the dataset has no answer for it.
+`together`: answered, and only all answers together have a number."""
 NoAnswer = Literal["empty", "refused", "cut_off", "content_filter", "unparsable"]
 _REFUSES = re.compile(
     r"\b(I'?m sorry|I apologi[sz]e|I (?:can'?t|cannot) (?:help|assist|answer|provide|see|view|determine)|I am unable"
@@ -88,6 +91,10 @@ class TaskResult:
     """The numbers mean what the benchmark says only over the complete set, and this is a part of it."""
     submission: Written | None
     """The file for the benchmark's server."""
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    """What another evaluator's code gave beside numbers."""
+    files: tuple[str, ...] = ()
+    """What that code wrote, below the run directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,10 +195,14 @@ def _sizes(run: RunDir) -> Mapping[str, int | None]:
     return next((session["samples"] for session in reversed(sessions) if "samples" in session), {})
 
 
+def _last_session(run: RunDir) -> Mapping[str, Any]:
+    sessions = (run.manifest() or {}).get("sessions", [])
+    return sessions[-1] if sessions else {}
+
+
 def _asked_for_a_part(run: RunDir) -> bool:
     """Whether the last session was told to ask some of the samples only."""
-    sessions = (run.manifest() or {}).get("sessions", [])
-    spec = sessions[-1]["spec"] if sessions else {}
+    spec = _last_session(run).get("spec", {})
     return spec.get("limit") is not None or bool(spec.get("sample_ids"))
 
 
@@ -207,12 +218,13 @@ def _finish_task(
     others = {name: task.scored_by(name) for name in scorings if name in task.scoring_variants}
     other_rules = {name: rules_of(other) for name, other in others.items()}
     other_scored: dict[str, list[Scored]] = {name: [] for name in others}
+    marked = None if task.foreign is None else _marked(run, journal, task)
     target = run.samples(task.task)
     temporary = target.with_name(target.name + ".tmp")
     try:
         with temporary.open("wb") as file, submission(task, run.path / "submissions") as hand_in:
             for record, outcome, second in journal.read([task.task]):
-                verdict = judge(record, outcome, rules)
+                verdict = judge(record, outcome, rules) if marked is None else _mark_of(marked.marks, record, outcome)
                 name = outcome_name(verdict)
                 outcomes[name] += 1
                 if name == "no_answer" and isinstance(outcome, Response):
@@ -229,7 +241,8 @@ def _finish_task(
                     scored.append(as_scored(record, verdict))
                     longer.append(scored[-1])
                 if second is not None:
-                    verdict = judge(record, second, rules)
+                    verdict = (judge(record, second, rules) if marked is None
+                               else _mark_of(marked.longer, record, second))  # fmt: skip
                     if name != "withheld":
                         longer[-1] = as_scored(record, verdict)
                     asked, again = asked + 1, again + _cut_off(second)
@@ -243,17 +256,51 @@ def _finish_task(
     missing = None if size is None else max(0, size - total)
     whole = not part and not missing and all(one.value is not None for one in scored)
     return TaskResult(
-        _aggregates(task, scored),
+        _aggregates(task, scored) if marked is None else marked.marks.aggregates,
         dict(sorted(outcomes.items())),
         dict(sorted(reasons.items())),
         truncated,
         missing,
-        Longer(asked, again, _aggregates(task, longer)) if asked else None,
+        Longer(asked, again, _aggregates(task, longer) if marked is None else marked.longer.aggregates)
+        if asked else None,
         task.prompt_variant,
         {name: _aggregates(other, other_scored[name]) for name, other in others.items()},
         not whole and bool(scored) and any(AGGREGATORS[report.name].whole for report in task.report),
         hand_in.written,
+        *(() if marked is None else (marked.marks.beside, marked.marks.files)),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Marked:
+    """What another evaluator's code makes of a task's answers; and of those where cut-off ones were asked again."""
+
+    marks: Marks
+    longer: Marks
+
+
+def _marked(run: RunDir, journal: Journal, task: Task) -> _Marked:
+    first: list[Answer] = []
+    again: list[Answer] = []
+    asked = 0
+    for record, outcome, second in journal.read([task.task]):
+        asked += 1
+        for answers, one in ((first, outcome), (again, second or outcome)):
+            if isinstance(one, Response):
+                answers.append(Answer(record["row"], record["repeat"], one.text))
+    where = _last_session(run).get("spec", {}).get("data_dir")
+    score_all = partial(bridge_of(task).score, task, asked=asked, data_dir=None if where is None else Path(where))
+    marks = score_all(first, folder=run.path)
+    return _Marked(marks, marks if again == first else score_all(again, folder=run.path / "longer"))
+
+
+def _mark_of(marks: Marks, record: Record, outcome: Outcome) -> Verdict:
+    mark: Mark | None = marks.each.get((record["row"], record["repeat"]))
+    if mark is None or not isinstance(outcome, Response):
+        return None
+    if mark.value is None and mark.prediction.answer is not None:
+        return Together(mark.prediction)
+    return Score(mark.value or 0.0, mark.prediction)
 
 
 def _aggregates(task: Task, scored: Sequence[Scored]) -> tuple[Aggregate, ...]:
@@ -322,6 +369,8 @@ def outcome_name(verdict: Verdict) -> OutcomeName:
             return "not_judged"
         case Withheld():
             return "withheld"
+        case Together():
+            return "together"
         case Score(prediction=Prediction(answer=None)):
             return "no_answer"
         case Score(value=value):
@@ -359,6 +408,8 @@ def as_json(result: RunResult) -> dict[str, Any]:
                 "scorings": {name: [asdict(one) for one in found] for name, found in task.scorings.items()},
                 "on_a_part": task.on_a_part,
                 "submission": None if task.submission is None else asdict(task.submission),
+                **({"beside": dict(task.beside)} if task.beside else {}),
+                **({"files": task.files} if task.files else {}),
             }
             for name, task in result.tasks.items()
         },
@@ -405,10 +456,17 @@ def _group_results(groups: Sequence[Group], results: Mapping[str, TaskResult]) -
     means: dict[str, Aggregate] = {}
     for group in groups:
         members = [results[name].aggregates for name in group.tasks if name in results]
-        headlines = [found[0] for found in members if found]
-        if group.weight != "none" and len(headlines) > 1:
-            means[group.group] = group_mean("mean", headlines, group.weight)
+        for number, metric in enumerate(group.metrics or (None,)):
+            chosen = [found[0] if metric is None else _named(found, metric) for found in members if found]
+            headlines = [one for one in chosen if one is not None]
+            if group.weight != "none" and len(headlines) > 1:
+                name = group.group if number == 0 else f"{group.group} {metric}"
+                means[name] = group_mean(metric or "mean", headlines, group.weight)
     return means
+
+
+def _named(found: Sequence[Aggregate], metric: str) -> Aggregate | None:
+    return next((one for one in found if one.group is None and one.metric == metric), None)
 
 
 def recorded_tasks(directory: RunDir, include: Sequence[Path] = ()) -> Selection:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lmms_fast.errors import TaskError
+from lmms_fast.tasks.foreign import bridge_to
 from lmms_fast.tasks.spec import FORMATS, Group, Task, load_file
 
 if TYPE_CHECKING:
@@ -51,10 +52,12 @@ class Selection:
 class Catalog:
     """Task files by name. Folders given by the user come first, so that a task there replaces a bundled one."""
 
-    def __init__(self, include: Sequence[Path] = ()) -> None:
+    def __init__(self, include: Sequence[Path] = (), foreign: Sequence[Path] | None = None) -> None:
+        """`foreign`: the folders in which bridges look for tasks, whose code runs; all of `include` by default."""
         for folder in include:
             if not folder.is_dir():
                 raise TaskError(f"--include-path {folder}: no such folder.")
+        self._foreign = tuple(include if foreign is None else foreign)
         self._trusted = [*include, bundled_dir()]
         self._files: dict[str, Path] = {}
         self._guesses: dict[Path, Guess] = {}
@@ -71,6 +74,8 @@ class Catalog:
         """The task or group of that name (or YAML path), or what a data file is taken for. Raises TaskError; suggests
         near names.
         """
+        if (bridge := bridge_to(name)) is not None:
+            return bridge.load(name, self._foreign)
         if name.endswith(_YAML):
             return load_file(Path(name).resolve())
         if self.is_data(name):
@@ -124,7 +129,8 @@ class Catalog:
             if not any(char in name for char in "*?[") or name.endswith(_YAML) or self.is_data(name):
                 yield name
                 continue
-            matched = fnmatch.filter(self.names(), name)
+            bridge = bridge_to(name)
+            matched = fnmatch.filter(self.names() if bridge is None else bridge.names(self._foreign), name)
             if not matched:
                 raise TaskError(f"no task matches '{name}'; `lmms-fast tasks list` shows all.")
             yield from matched

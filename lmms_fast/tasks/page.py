@@ -18,11 +18,16 @@ def line_of(found: Task | Group) -> tuple[str, ...]:
     return (
         found.task,
         "?" if found.size is None else f"{found.size:,}",
-        "pictures" if found.prompt.turns or any(not isinstance(part, TextPart) or part.interleave for part in found.prompt.user) else "text",
+        "pictures" if _shows_pictures(found) else "text",
         "–" if found.target is None and found.score.judge is None else metric,
         _scored_by(found),
         found.fidelity or "facts only",
     )
+
+
+def _shows_pictures(task: Task) -> bool:
+    parts = task.prompt.user
+    return task.prompt.turns is not None or any(not isinstance(part, TextPart) or part.interleave for part in parts)
 
 
 def _scored_by(task: Task) -> str:
