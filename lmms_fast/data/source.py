@@ -170,6 +170,8 @@ def _split_files(folder: Path, config: str | None, split: str) -> list[Path]:
         for path in folder.glob(pattern)
         if path.suffix in FORMATS and named.match(path.name)
     ]
+    if not files and config:  # a file for each configuration, as GPQA has it
+        return [path for path in sorted(folder.glob("*")) if path.suffix in FORMATS and path.stem == config]
     # Below the folder: the dataset DocVQA has a configuration DocVQA, and another one.
     of_config = [path for path in files if config in path.relative_to(folder).parts]
     return sorted(of_config or files)

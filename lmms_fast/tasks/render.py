@@ -342,7 +342,9 @@ def as_media(value: Any, column: str, root: Path | None, remote: Remote | None =
 
 
 def inside(root: Path, name: str) -> Path | None:
-    """The file of that name; None where there is none, or it lies elsewhere: links are followed, for what they point at would be read."""
+    """The file of that name; None where there is none, or it lies elsewhere. Links are followed, for what they point at
+    would be read.
+    """
     path = Path(name)
     if path.is_absolute() or ".." in path.parts:
         return None

@@ -152,6 +152,15 @@ def test_a_file_may_not_extend_itself(tmp_path: Path) -> None:
         task(tmp_path, "", "extends: mine.yaml\ntask: mine\n")
 
 
+def test_a_file_for_each_configuration(tmp_path: Path) -> None:
+    """Where none is named as the split."""
+    (tmp_path / "one.csv").write_text("id,question,answer\nfirst,q,a\n")
+    (tmp_path / "two.csv").write_text("id,question,answer\nsecond,q,a\n")
+    for config, id in (("one", "first"), ("two", "second")):
+        found = task(tmp_path, base=TASK.replace("files: mine.parquet", f"hub: {{path: owner/x, config: {config}}}"))
+        assert asked(found, tmp_path, [], data_dir=tmp_path) == [id]
+
+
 @pytest.mark.parametrize("folder", ["owner/docs", "docs", "."])
 def test_other_files_of_a_copy(tmp_path: Path, folder: str) -> None:
     """Found where the copy's rows may lie, and never outside of it."""
