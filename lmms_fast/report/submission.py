@@ -41,12 +41,15 @@ class Submission:
 
 @contextlib.contextmanager
 def submission(task: Task, folder: Path) -> Iterator[Submission]:
-    """The writer of a task's file. Raises TaskError for an expression that does not fit, OSError."""
+    """The writer of a task's file. Raises TaskError for an expression that does not fit, OSError.
+
+    It lies in a folder of the task's name, since servers want one name from several tasks (COCO's of 2014 and 2017).
+    """
     if task.submission is None:
         yield Submission()
         return
-    folder.mkdir(exist_ok=True)
-    path = folder / task.submission.file
+    path = folder / task.task / task.submission.file
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     writer = _Writer(task, path)
     try:
@@ -56,7 +59,7 @@ def submission(task: Task, folder: Path) -> Iterator[Submission]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-    writer.written = Written(f"{folder.name}/{path.name}", writer.samples, writer.missing)
+    writer.written = Written(f"{folder.name}/{path.parent.name}/{path.name}", writer.samples, writer.missing)
 
 
 _Put = Callable[[Mapping[str, Any]], None]

@@ -57,6 +57,6 @@ def test_forms(tmp_path: Path, form: str, expected: object) -> None:
         writer.add(record("1"), response("A"), Prediction("A", "x"))
         writer.add(record("2"), response("?"), Prediction(None, "x"))
         writer.add(record("3"), Failure("k", "timeout", "x", 1), None)
-    assert json.loads((tmp_path / "out" / "out.json").read_text()) == expected
+    assert json.loads((tmp_path / "out" / "mine" / "out.json").read_text()) == expected
     assert writer.written is not None
-    assert (writer.written.samples, writer.written.missing) == (2, 1)
+    assert (writer.written.file, writer.written.samples, writer.written.missing) == ("out/mine/out.json", 2, 1)
