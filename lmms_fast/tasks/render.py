@@ -123,8 +123,8 @@ class Renderer:
 
         Raises MediaMissing if a picture is absent, TaskError if a template does not fit the row.
         """
-        names: dict[str, Any] = {**doc, "doc": doc, "row": row, "shots": self._shots,
-                                 "number": question[0], "each": question[1]}  # fmt: skip
+        ours = {"doc": doc, "shots": self._shots, "number": question[0], "each": question[1]}
+        names: dict[str, Any] = {**ours, **doc, "row": row}  # a column of that name is what its task means
         find = functools.partial(as_media, root=root, remote=self._remote)
 
         def make() -> Sample:

@@ -104,6 +104,12 @@ def test_targets_by_expression(tmp_path: Path) -> None:
     assert render(task(tmp_path, "", base)).target == ()
 
 
+def test_a_column_keeps_its_name(tmp_path: Path) -> None:
+    """Whatever else the templates know by it."""
+    found = task(tmp_path, 'facts: {a: "{{ number }}", b: "{{ each }}", c: "{{ doc }}"}\n')
+    assert render(found, number=7, each="x", doc="y").facts == {"a": "7", "b": "x", "c": "y"}
+
+
 def test_facts_see_groups(tmp_path: Path) -> None:
     """What scoring needs of the row beside the answers."""
     found = task(tmp_path, 'groups: {kind: "{{ k }}"}\nfacts: {precision: "{{ p }}", of: "{{ kind }}!"}\n')
