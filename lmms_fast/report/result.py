@@ -17,7 +17,7 @@ import orjson
 
 from lmms_fast.errors import StorageError, UsageError
 from lmms_fast.journal.records import Record, sample_of
-from lmms_fast.journal.rundir import RunDir
+from lmms_fast.journal.rundir import RunDir, recorded_spec
 from lmms_fast.journal.store import Journal
 from lmms_fast.metrics.aggregate import aggregate, check_aggregate, group_mean
 from lmms_fast.metrics.score import ScoringRules, score
@@ -291,7 +291,7 @@ def _group_results(groups: Sequence[Group], results: Mapping[str, TaskResult]) -
 
 
 def recorded_tasks(directory: RunDir, include: Sequence[Path] = ()) -> Selection:
-    """The tasks a run was made with, as their files are now. Raises TaskError when one is gone."""
-    manifest = directory.manifest() or {}
-    spec = manifest["sessions"][-1]["spec"]
+    """The tasks a run was made with, as their files are now; none of their hooks is run. Raises TaskError when one is
+    gone."""
+    spec = recorded_spec(directory.path, directory.manifest())
     return Catalog([*include, *map(Path, spec["include_path"])]).select(spec["tasks"])
