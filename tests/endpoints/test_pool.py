@@ -197,7 +197,7 @@ async def test_a_failure_on_trial_takes_it_out_at_once() -> None:
     async with pool.turn() as old:
         pool.take_out(first, "gone")
         pool.bring_back(first, on_trial=True)
-        assert not pool.troubled(old, "500", unreachable=False)
+        assert not pool.troubled(old, "500", unreachable=True)
         assert first.up
         async with pool.turn() as turn:
             assert not pool.troubled(turn, "500", unreachable=False)

@@ -53,6 +53,7 @@ class World:
         self.stop = Stop()
         self.sick: set[str] = set()
         self.answers: Callable[[str], bool] = lambda name: name not in self.sick
+        self.takes_s = 0.01
         self.failed_at: list[float] = []
         self._patience_s = patience_s
         self._tasks: list[asyncio.Task[None]] = []
@@ -85,7 +86,7 @@ class World:
         while True:
             try:
                 async with self.pool.turn() as turn:
-                    await asyncio.sleep(0.01)
+                    await asyncio.sleep(self.takes_s)
                     if self.answers(turn.member.endpoint.name):
                         self.pool.answered(turn, 1)
                     else:
@@ -150,6 +151,22 @@ def test_a_healthy_one_keeps_the_run_going() -> None:
         assert world.stop.reason is None
         assert len(world.failed_at[12:]) == 6 + 5  # half a minute apart from the sixth on
         assert world.pool.answers > 100_000
+        world.close()
+
+    _play(main())
+
+
+def test_a_trial_without_an_end_is_no_answer() -> None:
+    """Nor is it waited for."""
+
+    async def main() -> None:
+        world = World("a", patience_s=20)
+        world.sick.add("a")
+        await world.live(0.3)
+        world.takes_s = 3600.0
+        await world.live(100)
+        assert (world.members[0].up, world.members[0].out) == (True, 1)
+        assert world.now == pytest.approx(21, abs=1)
         world.close()
 
     _play(main())
