@@ -354,8 +354,9 @@ def test_kill_9_in_start_up_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("victim", "flags"),
-    [("vllm.entrypoints.cli.main serve", ()), ("VLLM::EngineCor", ()), ("guard.py", ("--tp", "2"))],
-    ids=["API server", "engine", "guard"],
+    [("vllm.entrypoints.cli.main serve", ()), ("VLLM::EngineCor", ()), ("VLLM::Worker_TP", ("--tp", "2")),
+     ("guard.py", ("--tp", "2"))],
+    ids=["API server", "engine", "worker", "guard"],
 )  # fmt: skip
 def test_a_server_that_is_killed_is_started_again(tmp_path: Path, victim: str, flags: tuple[str, ...]) -> None:
     """`kill -9` of one of its processes in the middle: the run goes on and every sample is answered once."""
