@@ -148,7 +148,10 @@ def test_a_title_does_not_hide_a_process(tmp_path: Path) -> None:
         assert process.stdout is not None
         process.stdout.readline()
         leftover.end(name)
-        assert process.wait(5) == -signal.SIGKILL
+        try:
+            assert process.wait(5) == -signal.SIGKILL
+        finally:
+            process.kill()
 
 
 def test_command_keeps_the_key_out_of_sight_and_binds_to_loopback() -> None:
