@@ -8,16 +8,16 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lmms_fast.api import evaluate
+    from lmms_fast.api import evaluate, import_responses
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate"]
+__all__ = ["__version__", "evaluate", "import_responses"]
 
 
 def __getattr__(name: str) -> Any:
     # Loaded on first use: `python -m lmms_fast.bootstrap` runs before any dependency is installed.
-    if name == "evaluate":
-        from lmms_fast.api import evaluate  # noqa: PLC0415
+    if name in ("evaluate", "import_responses"):
+        from lmms_fast import api  # noqa: PLC0415
 
-        return evaluate
+        return getattr(api, name)
     raise AttributeError(name)

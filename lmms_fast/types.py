@@ -75,6 +75,8 @@ class Sample:
     """Option texts in letter order; empty for open questions."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """Values to aggregate by (subject, category, image …)."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """What scoring, a judge or a submission file needs of the row beside the answers (answer type, precision …)."""
     repeat: int = 0
 
     @property
@@ -145,11 +147,21 @@ class Score:
 
     value: float
     prediction: Prediction
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers of the same sample, where a metric has several (IoU at five thresholds, ROUGE-1/2/L), 0 to 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """No rule can tell whether a response is right; a judge model has to be asked."""
+
+    prediction: Prediction
+    """What the rules found before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One sample as the aggregations see it: numbers and group names, no texts."""
+    """One sample as the aggregations see it."""
 
     id: str
     repeat: int
@@ -158,6 +170,14 @@ class Scored:
     """None: not measured."""
     answered: bool
     """False: measured, but no answer was found (then `value` is 0)."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    answer: str | tuple[str | float, ...] | None = None
+    """As in `Prediction`, for aggregations that compare answers over many samples (F1, CIDEr)."""
+    target: tuple[str, ...] = ()
+
+    def part(self, name: str | None) -> float | None:
+        """The named number, `value` without a name or where the sample has no such part (bounds replace `value`)."""
+        return self.value if name is None else self.parts.get(name, self.value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ ROOT = Path(lmms_fast.__file__).parent
 LEVEL = {
     "types": 0, "errors": 0, "tiny": 0,
     "events": 1,
-    "config": 1,
-    "media": 2, "tasks": 2, "journal": 2, "metrics": 2,
+    "config": 1, "media": 1,
+    "tasks": 2, "journal": 2, "metrics": 2,
     "data": 3, "endpoints": 3, "server": 3,
     "report": 4,
-    "pipeline": 5,
+    "pipeline": 5, "parity": 5,
     "api": 6,
     "cli": 7,
 }  # fmt: skip

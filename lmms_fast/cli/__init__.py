@@ -4,5 +4,7 @@ app.py     `lmms-fast`: eval, resume and score with their flags
 execute.py what these do
 tasks.py   tasks list, show, check
 servers.py server list, stop: what --keep-server left running
+parity.py  published outputs, scored again
+importing.py  answers made elsewhere become a run
 doctor.py  what is installed, what can be reached, does the endpoint see
 """

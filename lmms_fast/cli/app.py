@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lmms_fast import __version__
-from lmms_fast.cli import doctor, servers, tasks
+from lmms_fast.cli import doctor, importing, parity, servers, tasks
 from lmms_fast.errors import EXIT_ERROR, LmmsFastError
 
 _EXIT_CODES = (
@@ -29,6 +29,8 @@ app = typer.Typer(
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(servers.app, name="server")
 app.command("doctor")(doctor.doctor)
+app.command("import")(importing.import_answers)
+app.command("parity")(parity.parity)
 
 
 def _option(flag: str, text: str, *more: str) -> Any:
@@ -67,11 +69,25 @@ def evaluate(
         bool | None, _option("--allow-media-urls", "Fetch pictures that rows name by http(s) address: from public "
                              "hosts only, 64 MiB and 30 s each at most.")
     ] = None,
+    image: Annotated[
+        str | None, _option("--image", "max-pixels=1048576,format=jpeg,quality=90, any of them: pictures made smaller, "
+                            "or sent as jpeg, png or webp. Default: original bytes; only what programs show "
+                            "differently (EXIF orientation, transparency, 16 bits, CMYK, animations) is sent as PNG "
+                            "of what a person sees.")
+    ] = None,
     limit: Annotated[str | None, _option("--limit", "Samples per task: a number, or a share below 1.")] = None,
     sample_ids: Annotated[str | None, _option("--sample-ids", "Only these ids, comma-separated.")] = None,
     repeats: Annotated[int | None, _option("--repeats", "Ask every sample so many times.")] = None,
     seed: Annotated[int | None, _option("--seed", "Seed for sampling at temperature > 0. Default: 0.")] = None,
     system_prompt: Annotated[str | None, _option("--system-prompt", "System turn instead of the task's.")] = None,
+    prompt_variant: Annotated[
+        str | None, _option("--prompt-variant", "A named prompt of the tasks (see `tasks show`). Default: the one "
+                            "meant for the model, where its name tells.")
+    ] = None,
+    scoring: Annotated[
+        str | None, _option("--scoring", "Report the same answers by these named rules too (such as lmms-eval), "
+                            "comma-separated, beside the benchmark's own.")
+    ] = None,
     max_tokens: Annotated[int | None, _option("--max-tokens", "Answer length instead of the task's.")] = None,
     temperature: Annotated[float | None, _option("--temperature", "Instead of the task's.")] = None,
     top_p: Annotated[float | None, _option("--top-p", "Instead of the task's.")] = None,
@@ -172,12 +188,15 @@ def score(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     include_path: Annotated[list[Path] | None, _option("--include-path", "Folder with task YAMLs of your own; "
                                                                "hooks do not run.")] = None,
+    scoring: Annotated[
+        str | None, _option("--scoring", "Named rules to report beside the benchmark's own (such as lmms-eval).")
+    ] = None,
 ) -> None:
     """Score a run's stored responses again, with the tasks' rules as they are now; no model, no dataset."""
     from lmms_fast.api import rescore
     from lmms_fast.cli import execute
 
-    execute.print_result(rescore(run, include_path or ()))
+    execute.print_result(rescore(run, include_path or (), scoring.split(",") if scoring else ()))
 
 
 _server_args: list[str] = []

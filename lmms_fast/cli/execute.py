@@ -19,7 +19,7 @@ from lmms_fast.config.spec import RunSpec, make_spec
 from lmms_fast.errors import EXIT_NOT_MEASURED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM, UsageError
 from lmms_fast.pipeline.run import run, run_to_end
 from lmms_fast.pipeline.stop import Stop
-from lmms_fast.report.console import JsonLines, LiveView, failure_lines, score_table
+from lmms_fast.report.console import JsonLines, LiveView, remarks, score_table
 from lmms_fast.report.result import RunResult, as_json
 from lmms_fast.types import TRANSIENT
 
@@ -28,7 +28,7 @@ def dry_run(spec: RunSpec) -> None:
     """Everything short of sending: the first request of each task."""
     for name in spec.tasks:
         tasks.check(name, limit=1, data_dir=spec.data_dir, include_path=list(spec.include_path),
-                    allow_media_urls=spec.allow_media_urls)  # fmt: skip
+                    allow_media_urls=spec.allow_media_urls, image=spec.image)  # fmt: skip
 
 
 def execute(spec: RunSpec, *, json: bool = False, quiet: bool = False, verbose: bool = False) -> int:
@@ -79,7 +79,7 @@ def print_result(result: RunResult) -> None:
     """Score table, failures and where the files are."""
     console = Console(width=None if sys.stdout.isatty() else 160)
     console.print(score_table(result))
-    for line in failure_lines(result):
+    for line in remarks(result):
         console.print(line, markup=False)
     console.print(f"Results, samples and journal: {result.path}/", markup=False, soft_wrap=True)
 

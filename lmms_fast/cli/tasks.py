@@ -2,45 +2,61 @@
 
 from __future__ import annotations
 
+import sys
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lmms_fast.errors import UsageError
+
 app = typer.Typer(help="What can be evaluated.", no_args_is_help=True, rich_markup_mode=None)
 _Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Folder with task YAMLs of your own.")]
 
 
 @app.command("list")
-def list_tasks(include_path: _Include = None) -> None:
-    """All tasks and groups, with a line about each."""
+def list_tasks(
+    pattern: Annotated[str, typer.Argument(help="Only names that match, such as 'doc*'.")] = "*",
+    include_path: _Include = None,
+    markdown: Annotated[bool, typer.Option("--markdown", help="As the table of tasks/README.md.")] = False,
+) -> None:
+    """All tasks and groups: samples, what is shown to the model, how it is scored."""
+    import fnmatch
+
     from rich.console import Console
     from rich.table import Table
 
     from lmms_fast.tasks.catalog import Catalog
-    from lmms_fast.tasks.spec import Group
+    from lmms_fast.tasks.page import COLUMNS, line_of, markdown_table
 
     catalog = Catalog(include_path or ())
-    table = Table(box=None, pad_edge=False)
-    table.add_column("name", style="bold")
-    table.add_column("about")
-    for name in catalog.names():
-        found = catalog.load(name)
-        members = f" ({', '.join(found.tasks)})" if isinstance(found, Group) else ""
-        table.add_row(name, found.about + members)
-    Console().print(table)
+    found = [catalog.load(name) for name in fnmatch.filter(catalog.names(), pattern)]
+    if not found:
+        raise UsageError(f"no task matches '{pattern}'; `lmms-fast tasks list` shows all.")
+    if markdown:
+        print(markdown_table(found))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in COLUMNS[:-1]:
+        table.add_column(column, no_wrap=True, justify="right" if column == "samples" else "left")
+    table.add_column("about", no_wrap=not sys.stdout.isatty())
+    for one in found:
+        line = line_of(one)
+        table.add_row(*line[:-1], one.about, style="bold" if not line[1] and not line[2] else None)
+    Console(width=None if sys.stdout.isatty() else 240).print(table)
 
 
 @app.command()
 def show(name: str, include_path: _Include = None) -> None:
-    """A task's whole definition, defaults filled in."""
+    """A task's definition as its file and those it extends make it; what is left out has its default."""
     import yaml
 
     from lmms_fast.tasks.catalog import Catalog
 
     found = Catalog(include_path or ()).load(name)
-    print(yaml.safe_dump(found.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=110).rstrip())
+    content = found.model_dump(mode="json", exclude_defaults=True)
+    print(yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=110).rstrip())
     print(f"# {found.file}")
 
 
@@ -53,17 +69,19 @@ def check(
     allow_media_urls: Annotated[
         bool, typer.Option("--allow-media-urls", help="Fetch pictures that rows name by http(s) address.")
     ] = False,
+    image: Annotated[str | None, typer.Option("--image", help="As of `lmms-fast eval`.")] = None,
 ) -> None:
     """Check a task's file and data, and show exactly what would be sent."""
     from lmms_fast.data.feed import Selection, feed_task
     from lmms_fast.data.source import open_source
-    from lmms_fast.media.encode import BadMedia
+    from lmms_fast.media.encode import BadMedia, to_send
     from lmms_fast.media.header import read_header
+    from lmms_fast.media.policy import parse_policy
     from lmms_fast.report.result import rules_of
     from lmms_fast.tasks.catalog import Catalog
     from lmms_fast.types import Media
 
-    selection = Selection(allow_media_urls=allow_media_urls)
+    selection, policy = Selection(allow_media_urls=allow_media_urls), parse_policy(image)
     for task in Catalog(include_path or ()).select([name]).tasks:
         rules_of(task)
         source = open_source(task, data_dir)
@@ -77,13 +95,14 @@ def check(
                 for part in message.parts:
                     if isinstance(part, Media):
                         try:
-                            data = part.read()
+                            sent = to_send(part.read(), policy)
                         except (BadMedia, OSError) as error:
                             print(f"<picture that cannot be sent: {error}>")
                             continue
-                        header = read_header(data)
-                        what = f"{header.mime} {header.width}×{header.height}" if header else "to be converted to PNG"
-                        print(f"<picture: {what}, {len(data)} bytes>")
+                        header = read_header(sent.data)
+                        size = f"{header.width}×{header.height}, " if header else ""
+                        changed = f"; changed: {', '.join(sent.changes)}" if sent.changes else ""
+                        print(f"<picture: {sent.mime} {size}{len(sent.data)} bytes{changed}>")
                     else:
                         print(part)
         print()

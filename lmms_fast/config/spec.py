@@ -33,11 +33,14 @@ class RunSpec(BaseModel):
     include_path: tuple[Path, ...] = ()
     data_dir: Path | None = None
     allow_media_urls: bool = False
+    image: str | None = None
     limit: str | None = None
     sample_ids: tuple[str, ...] = ()
     repeats: int = Field(default=1, ge=1)
     seed: int = 0
     system_prompt: str | None = None
+    prompt_variant: str | None = None
+    scoring: tuple[str, ...] = ()
 
     max_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0)
@@ -62,7 +65,7 @@ class RunSpec(BaseModel):
     fresh: bool = False
     profile: bool = False
 
-    @field_validator("tasks", "endpoint", "sample_ids", mode="before")
+    @field_validator("tasks", "endpoint", "sample_ids", "scoring", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         items = [value] if isinstance(value, str) else value

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lmms_fast.data.source import Source
 from lmms_fast.errors import DataError, UsageError
@@ -64,37 +66,71 @@ def rows_wanted(limit: float | None, count: int | None, task: str) -> int | None
 
 def feed_task(task: Task, source: Source, selection: Selection, finished: Callable[[str], bool]) -> Iterator[Fed]:
     """The samples of one task in dataset order, repeats of one row adjacent."""
-    renderer = Renderer(task, Remote if selection.allow_media_urls else None)
+    renderer = Renderer(task, Remote if selection.allow_media_urls else None, source.shots())
     seen: set[str] = set()
-    for row, doc in _rows(task, source, selection):
-        for repeat in range(selection.repeats):
-            fed = _render(renderer, task, doc, row, source.root, repeat, selection.system_prompt)
-            if repeat == 0:
-                if fed.sample.id in seen:
-                    raise DataError(f"{task.file}: id '{fed.sample.id}' occurs twice; make `id` unique, e.g. add row.")
-                seen.add(fed.sample.id)
-            wanted = not selection.sample_ids or fed.sample.id in selection.sample_ids
-            if wanted and not finished(fed.sample.key):
-                yield fed
+    for row, doc in _rows(task, source, selection, renderer):
+        for question in enumerate(renderer.questions(doc, row)):
+            for repeat in range(selection.repeats):
+                fed = _render(renderer, task, doc, row, source.root, repeat, selection.system_prompt, question)
+                if repeat == 0:
+                    if fed.sample.id in seen:
+                        raise DataError(f"{task.file}: id '{fed.sample.id}' occurs twice; make `id` unique, "
+                                        "e.g. add row.")  # fmt: skip
+                    seen.add(fed.sample.id)
+                wanted = not selection.sample_ids or fed.sample.id in selection.sample_ids
+                if wanted and not finished(fed.sample.key):
+                    yield fed
 
 
-def _rows(task: Task, source: Source, selection: Selection) -> Iterator[tuple[int, Doc]]:
-    wanted = None if selection.sample_ids else rows_wanted(selection.limit, source.count, task.task)
-    unit: object = None
-    for row, doc in enumerate(source.rows()):
-        if wanted is not None and row >= wanted and not (task.keep_together and doc[task.keep_together] == unit):
+def _rows(task: Task, source: Source, selection: Selection, renderer: Renderer) -> Iterator[tuple[int, Doc]]:
+    """The rows that are asked about, prepared. --limit counts those of the task, and takes groups whole."""
+    count = None if task.where else source.count
+    limit = None if selection.sample_ids else rows_wanted(selection.limit, count, task.task)
+    left = _whole_groups(source, renderer, limit) if limit is not None and task.keep_together else None
+    taken = 0
+    for row, stored in enumerate(source.rows(None)):
+        if limit is not None and taken >= limit and not left:
             return
-        unit = doc[task.keep_together] if task.keep_together else None
+        doc = renderer.prepare(stored)
+        if not renderer.wanted(doc, row):
+            continue
+        if left is not None:
+            unit = renderer.unit(doc, row)
+            if unit not in left:
+                continue
+            left[unit] -= 1
+            if not left[unit]:
+                del left[unit]
+        taken += 1
         yield row, doc
 
 
+def _whole_groups(source: Source, renderer: Renderer, limit: int) -> Counter[Hashable]:
+    """The first groups that have `limit` rows together, with the number of rows of each.
+
+    Only the columns that tell are read, since the rows of a group may stand anywhere (MMBench's rotations do).
+    """
+    sizes: Counter[Hashable] = Counter()
+    for row, stored in enumerate(source.rows(renderer.unit_columns())):
+        doc = renderer.prepare(stored)
+        if renderer.wanted(doc, row):
+            sizes[renderer.unit(doc, row)] += 1
+    chosen: Counter[Hashable] = Counter()
+    for unit, size in sizes.items():
+        if chosen.total() >= limit:
+            break
+        chosen[unit] = size
+    return chosen
+
+
 def _render(
-    renderer: Renderer, task: Task, doc: Doc, row: int, root: Path | None, repeat: int, system_prompt: str | None
-) -> Fed:
+    renderer: Renderer, task: Task, doc: Doc, row: int, root: Path | None, repeat: int, system_prompt: str | None,
+    question: tuple[int, Any],
+) -> Fed:  # fmt: skip
     try:
-        return Fed(row, renderer.render(doc, row, root, repeat, system_prompt))
+        return Fed(row, renderer.render(doc, row, root, repeat, system_prompt, question))
     except MediaMissing as error:
-        sample = Sample(task.task, f"row-{row}", (), (), repeat=repeat)
+        sample = Sample(task.task, f"row-{row}" + (f"-{question[0]}" if question[0] else ""), (), (), repeat=repeat)
         return Fed(row, sample, Failure(sample.key, "media", f"row {row}: {error}", attempts=0))
 
 

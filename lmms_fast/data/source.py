@@ -5,67 +5,117 @@ Pictures are never decoded here, and rows are read in small batches, so memory d
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.json as pa_json
-import pyarrow.parquet as pq
 
 from lmms_fast.errors import DataError
-from lmms_fast.tasks.spec import HubSource, Task
+from lmms_fast.tasks.files import FORMATS, Columns, Lookup, count_rows, read_rows
+from lmms_fast.tasks.spec import HubSource, Join, Shared, Task
 from lmms_fast.types import Doc
-
-_FORMATS = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
-_BATCH_ROWS, _BATCH_BYTES = 16, 4 << 20
-_READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a task's rows come from, resolved."""
 
-    rows: Callable[[], Iterator[Doc]]
+    rows: Callable[[Columns], Iterator[Doc]]
+    """Rows in order; with columns named, only those, where the format can leave out the others."""
     root: Path | None
     """Folder that media paths start from and must stay in; None for the hub, whose rows hold the bytes."""
     count: int | None
     """Rows; None when only reading them all would tell."""
     origin: str
     """What the run records: a hub path with its revision, or a folder."""
+    shots: Callable[[], list[Doc]] = list
+    """The task's worked examples."""
 
 
 def open_source(task: Task, data_dir: Path | None) -> Source:
     """Find a task's rows. Raises DataError with what to do when they cannot be had."""
     if task.dataset.files:
-        return _from_files([task.file.parent / name for name in task.dataset.files], task)
-    if data_dir is not None:
-        return _from_files(_local_copy(task, data_dir), task)
-    return _from_hub(task)
+        source = _from_files([task.file.parent / name for name in task.dataset.files], task)
+        return source if task.dataset.shared is None else _shared(source, task.dataset.shared, task)
+    return _from_hub(task) if data_dir is None else _from_copy(task, data_dir)
+
+
+def _from_copy(task: Task, data_dir: Path) -> Source:
+    dataset = task.dataset
+    source = _from_files(_local_copy(task, data_dir, None, dataset.split), task)
+    if dataset.join:
+        others = _from_files(_local_copy(task, data_dir, dataset.join.config, dataset.join.split), task)
+        source = _joined(source, dataset.join, task, {doc[dataset.join.key]: doc for doc in others.rows(None)})
+    if dataset.shots:
+        examples = _from_files(_local_copy(task, data_dir, None, dataset.shots.split), task)
+        source = replace(source, shots=_first(examples, dataset.shots.count))
+    return source
+
+
+def _first(source: Source, count: int) -> Callable[[], list[Doc]]:
+    return lambda: list(islice(source.rows(None), count))
+
+
+def _joined(source: Source, join: Join, task: Task, others: Mapping[Any, Doc]) -> Source:
+    """Rows with the columns that another part of the dataset has for them."""
+
+    def rows(columns: Columns) -> Iterator[Doc]:
+        if columns is not None and not columns & set(join.take):
+            yield from source.rows(columns)
+            return
+        for doc in source.rows(None):
+            if doc[join.column] not in others:
+                where = f"{join.config}/{join.split}"
+                raise DataError(f"task {task.task}: {join.column} {doc[join.column]!r} is not in {where}.")
+            other = others[doc[join.column]]
+            yield {**doc, **{name: other[name] for name in join.take}}
+
+    return replace(source, rows=rows)
 
 
 def _from_files(paths: list[Path], task: Task) -> Source:
     for path in paths:
-        if not path.is_file():
+        if not path.exists():
             raise DataError(f"task {task.task}: data file {path} does not exist.")
     try:
-        counts = [_count(path) for path in paths]
+        counts = [count_rows(path) for path in paths]
     except (pa.ArrowInvalid, OSError) as error:
         raise DataError(_broken(task, paths, error)) from None
 
-    def rows() -> Iterator[Doc]:
+    def rows(columns: Columns) -> Iterator[Doc]:
         for path in paths:
             try:
-                yield from _read(path)
+                yield from read_rows(path, columns)
             except (pa.ArrowInvalid, OSError, ValueError) as error:
                 raise DataError(_broken(task, [path], error)) from None
 
     total = None if None in counts else sum(count for count in counts if count is not None)
-    return Source(rows, paths[0].parent, total, str(paths[0].parent))
+    root = paths[0] if paths[0].is_dir() else paths[0].parent
+    return Source(rows, root, total, str(root))
+
+
+def _shared(source: Source, shared: Shared, task: Task) -> Source:
+    """Rows with the picture of another one, where they hold its key instead."""
+
+    def rows(columns: Columns) -> Iterator[Doc]:
+        if columns is not None and shared.column not in columns:
+            yield from source.rows(columns)
+            return
+        path = task.file.parent / task.dataset.files[0]
+        try:
+            others = Lookup(path, shared.key, shared.column)
+        except (ValueError, OSError) as error:
+            raise DataError(_broken(task, [path], error)) from None
+        for doc in source.rows(None):
+            value = str(doc[shared.column])
+            yield {**doc, shared.column: others[value]} if value in others else doc
+
+    return replace(source, rows=rows)
 
 
 def _broken(task: Task, paths: list[Path], error: Exception) -> str:
@@ -77,58 +127,16 @@ def _broken(task: Task, paths: list[Path], error: Exception) -> str:
     )
 
 
-def _count(path: Path) -> int | None:
-    return pq.ParquetFile(path).metadata.num_rows if path.suffix == ".parquet" else None
-
-
-def _read(path: Path) -> Iterator[Doc]:
-    match path.suffix:
-        case ".parquet":
-            # Both against memory growing with the file: one reader over all row groups keeps every group it has read,
-            # and without a buffer size a group's columns are read whole.
-            with pq.ParquetFile(path, buffer_size=_READ_BYTES) as file:
-                for group in range(file.num_row_groups):
-                    for batch in file.iter_batches(_batch_rows(file.metadata.row_group(group)), row_groups=[group]):
-                        rows = batch.to_pylist()
-                        del batch  # or rows of large pictures are in memory twice while they are asked
-                        yield from rows
-        case ".jsonl":
-            with path.open(encoding="utf-8") as lines:
-                yield from (json.loads(line) for line in lines if line.strip())
-        case ".json":
-            yield from _read_json(path)
-        case _:
-            csv.field_size_limit(1 << 30)  # benchmarks ship base64 pictures in TSV cells
-            with path.open(encoding="utf-8", newline="") as lines:
-                yield from csv.DictReader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")
-
-
-def _batch_rows(group: pq.RowGroupMetaData) -> int:
-    """As many rows as hold some megabytes: a row may have a caption, or twenty pictures of four megapixels."""
-    fitting: int = _BATCH_BYTES * group.num_rows // max(1, group.total_byte_size)
-    return max(1, min(_BATCH_ROWS, fitting))
-
-
-def _read_json(path: Path) -> Iterator[Doc]:
-    with path.open("rb") as file:
-        is_array = file.read(1) == b"["
-    if is_array:
-        yield from json.loads(path.read_bytes())
-    else:
-        yield from pa_json.read_json(path).to_pylist()
-
-
-def _local_copy(task: Task, data_dir: Path) -> list[Path]:
-    """Data files of the task's split below `data_dir`, laid out as a hub download or flat."""
+def _local_copy(task: Task, data_dir: Path, config: str | None, split: str) -> list[Path]:
+    """Data files of a split below `data_dir`, laid out as a hub download or flat; `config` None: the task's own."""
     if not data_dir.is_dir():
         raise DataError(f"--data-dir {data_dir}: no such folder.")
-    split = task.dataset.split
     tried: list[str] = []
     for hub in task.dataset.hub:
         owner, _, name = hub.path.rpartition("/")
         for folder in (data_dir / owner / name, data_dir / name, data_dir / task.task, data_dir):
             tried.append(str(folder))
-            found = _split_files(folder, hub.config, split)
+            found = _split_files(folder, config or hub.config, split)
             if found:
                 return found
     raise DataError(
@@ -145,34 +153,76 @@ def _split_files(folder: Path, config: str | None, split: str) -> list[Path]:
         path
         for pattern in ("*", "*/*", "*/*/*")
         for path in folder.glob(pattern)
-        if path.suffix in _FORMATS and named.match(path.name)
+        if path.suffix in FORMATS and named.match(path.name)
     ]
-    if config is not None and any(config in path.parts for path in files):
-        files = [path for path in files if config in path.parts]
-    return sorted(files)
+    # Below the folder: the dataset DocVQA has a configuration DocVQA, and another one.
+    of_config = [path for path in files if config in path.relative_to(folder).parts]
+    return sorted(of_config or files)
 
 
 def _from_hub(task: Task) -> Source:
-    import datasets  # noqa: PLC0415  (a second of imports, needed only here)
-
-    datasets.disable_progress_bars()
+    dataset = task.dataset
     problems: list[str] = []
-    for hub in task.dataset.hub:
+    for hub in dataset.hub:
         try:
-            table = datasets.load_dataset(hub.path, hub.config, split=task.dataset.split, revision=hub.revision)
+            source = _hub_rows(hub, hub.config, dataset.split)
+            if dataset.join:
+                others = _HubIndex(_hub_table(hub, dataset.join.config, dataset.join.split), dataset.join.key)
+                source = _joined(source, dataset.join, task, others)
+            if dataset.shots:
+                source = replace(source, shots=_first(_hub_rows(hub, hub.config, dataset.shots.split),
+                                                      dataset.shots.count))  # fmt: skip
+            return source
         except Exception as error:  # the library raises a dozen kinds, from OSError to its own
             problems.append(f"{hub.path}: {_reason(error)}")
-            continue
-        for column, feature in table.features.items():
-            if isinstance(feature, datasets.Image):
-                table = table.cast_column(column, datasets.Image(decode=False))
-        return Source(lambda table=table: iter(table), None, len(table), _origin(hub))  # type: ignore[misc]
     raise DataError(
         f"task {task.task}: dataset not available ({'; '.join(problems)}). "
         "With a network, check the connection and, for a gated dataset, run `hf auth login` and accept its terms at "
         f"https://huggingface.co/datasets/{task.dataset.hub[0].path}; without one, fetch a copy elsewhere "
         f"(`hf download --repo-type dataset {task.dataset.hub[0].path} --local-dir DIR`) and pass --data-dir DIR."
     )
+
+
+def _hub_table(hub: HubSource, config: str | None, split: str) -> Any:
+    import datasets  # noqa: PLC0415  (a second of imports, needed only here)
+
+    datasets.disable_progress_bars()
+    table = datasets.load_dataset(hub.path, config, split=split, revision=hub.revision)
+    for column, feature in table.features.items():
+        kind = feature.feature if isinstance(feature, datasets.Sequence | datasets.List) else feature
+        if isinstance(kind, datasets.Image):
+            raw = datasets.Image(decode=False)
+            table = table.cast_column(column, raw if kind is feature else datasets.List(raw))
+    return table
+
+
+def _hub_rows(hub: HubSource, config: str | None, split: str) -> Source:
+    table = _hub_table(hub, config, split)
+
+    def rows(columns: Columns) -> Iterator[Doc]:
+        if columns is None:
+            return iter(table)
+        return iter(table.select_columns([name for name in table.column_names if name in columns]))
+
+    return Source(rows, None, len(table), _origin(hub))
+
+
+class _HubIndex(Mapping[Any, Doc]):
+    """Rows of a table by the value of a column; read from its file when asked for."""
+
+    def __init__(self, table: Any, key: str) -> None:
+        self._table = table
+        self._rows = {value: row for row, value in enumerate(table[key])}
+
+    def __getitem__(self, key: Any) -> Doc:
+        found: Doc = self._table[self._rows[key]]
+        return found
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 def _origin(hub: HubSource) -> str:

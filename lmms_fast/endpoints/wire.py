@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+import pybase64
 
-from lmms_fast.media.encode import digest, encode
+from lmms_fast.media.encode import Change, digest, to_send
+from lmms_fast.media.policy import ORIGINAL, Policy
 from lmms_fast.types import Failure, Media, Message, Response, Usage
 
 _COPY_BYTES = 1 << 19
@@ -26,7 +28,9 @@ class Body:
     pieces: tuple[bytes, ...]
     """To be sent one behind the other: text, a picture's base64, text, …"""
     digests: tuple[str, ...]
-    """Of the media, in message order."""
+    """Of the media as sent, in message order."""
+    changes: tuple[Sequence[Change], ...]
+    """Beside each digest, why it is not that of the stored bytes; empty where it is."""
     by_reference: bytes | None = None
     """The same with the media named instead of sent, for a server that has them."""
 
@@ -41,26 +45,30 @@ def head(model: str) -> bytes:
     return b'{"model":' + orjson.dumps(model)
 
 
-def build(messages: Sequence[Message], params: Mapping[str, Any], *, named: bool = False) -> Body:
+def build(
+    messages: Sequence[Message], params: Mapping[str, Any], *, named: bool = False, policy: Policy = ORIGINAL
+) -> Body:
     """The body of a chat completion. Raises media.BadMedia or OSError when a picture cannot be read.
 
     `named` puts each picture's digest beside it as `uuid`, by which vLLM finds it again in its cache of prepared media.
     """
     digests: list[str] = []
+    changes: list[Sequence[Change]] = []
 
     def whole(media: Media) -> Iterator[bytes]:
-        data = media.read()
-        digests.append(digest(data))
-        mime, encoded = encode(data)
-        yield b'{"url":"data:' + mime.encode() + b";base64,"
-        yield encoded
+        sent = to_send(media.read(), policy)
+        digests.append(digest(sent.data))
+        changes.append(sent.changes)
+        yield b'{"url":"data:' + sent.mime.encode() + b";base64,"
+        yield pybase64.b64encode(sent.data)
         yield b'"}' + (_uuid(digests[-1]) if named else b"")
 
     pieces = _joined(list(_chat(messages, params, whole)))
     if not (named and digests):
-        return Body(pieces, tuple(digests))
+        return Body(pieces, tuple(digests), tuple(changes))
     names = iter(digests)
-    return Body(pieces, tuple(digests), b"".join(_chat(messages, params, lambda _: [b"null" + _uuid(next(names))])))
+    by_reference = b"".join(_chat(messages, params, lambda _: [b"null" + _uuid(next(names))]))
+    return Body(pieces, tuple(digests), tuple(changes), by_reference)
 
 
 def _uuid(name: str) -> bytes:

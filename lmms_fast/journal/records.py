@@ -16,9 +16,12 @@ from lmms_fast.types import Failure, Media, Outcome, Response, Sample, Usage
 Record = dict[str, Any]
 
 
-def sample_record(sample: Sample, row: int, digests: Sequence[str]) -> Record:
-    """A sample without media bytes. `digests` are in the order of the media in the messages."""
-    names = iter(digests)
+def sample_record(
+    sample: Sample, row: int, digests: Sequence[str], changes: Sequence[Sequence[str]] = ()
+) -> Record:
+    """A sample without media bytes. `digests` and `changes` are those of `wire.Body`."""
+    pictures = ({"image": name, **({"changed": why} if why else {})}
+                for name, why in zip(digests, changes or ((),) * len(digests), strict=True))  # fmt: skip
     return {
         "task": sample.task,
         "id": sample.id,
@@ -27,13 +30,15 @@ def sample_record(sample: Sample, row: int, digests: Sequence[str]) -> Record:
         "messages": [
             {
                 "role": message.role,
-                "parts": [{"image": next(names, "?")} if isinstance(part, Media) else part for part in message.parts],
+                "parts": [next(pictures, {"image": "?"}) if isinstance(part, Media) else part
+                          for part in message.parts],
             }
             for message in sample.messages
         ],
         "target": sample.target,
         "choices": sample.choices,
         "groups": sample.groups,
+        "facts": sample.facts,
     }
 
 
@@ -46,6 +51,7 @@ def sample_of(record: Record) -> Sample:
         target=tuple(record["target"]),
         choices=tuple(record["choices"]),
         groups=record["groups"],
+        facts=record.get("facts", {}),
         repeat=record["repeat"],
     )
 
@@ -66,7 +72,8 @@ def decode_line(raw: bytes) -> tuple[Record, Outcome, int | None]:
         record, outcome = line["sample"], _outcome_of(line)
         sample = sample_of(record)
         same = line["key"] == outcome.key == sample.key
-        texts = [sample.task, sample.id, *sample.target, *sample.choices, *sample.groups.values()]
+        names = (*sample.groups.values(), *sample.facts.values())
+        texts = [sample.task, sample.id, *sample.target, *sample.choices, *names]
         max_tokens = line.get("max_tokens")
         counts = [record["row"], sample.repeat, outcome.attempts, max_tokens or 0]
         if isinstance(outcome, Response):

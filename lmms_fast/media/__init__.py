@@ -1,6 +1,8 @@
 """Pictures on their way to the wire.
 
-header.py   format and size from the first bytes
+header.py   format and size from the first bytes, and what in it programs read in more than one way
 fetch.py    media named by address: size, time and place limited
-encode.py   stored bytes → a data URL's parts; passed through where servers read the format, else converted once
+policy.py   what --image says
+encode.py   stored bytes → those that are sent: the same where every program shows them alike, else what a person sees
+draw.py     an outline on a picture
 """

@@ -4,134 +4,149 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Literal
 
 from lmms_fast.errors import TaskError
+from lmms_fast.metrics.rule import NONE, Aggregator, Options
 from lmms_fast.types import Aggregate, Scored
 
-Aggregator = Callable[[Sequence[Scored], Mapping[str, Any]], list[Aggregate]]
-"""(all samples of a task, options) → headline(s) first, then groups.
 
-In every `Aggregate`, n + n_failed is the number of samples given, each repeat counted, and n_no_answer is part of n.
-"""
+def _mean(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
+    """Mean over samples under the name `metric` (default accuracy), again for every value of the groups in `by`.
 
-MME_PERCEPTION = (
-    "existence", "count", "position", "color", "posters", "celebrity", "scene", "landmark", "artwork", "OCR",
-)  # fmt: skip
-MME_COGNITION = ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning")
-
-
-def aggregate(name: str, scored: Sequence[Scored], options: Mapping[str, Any]) -> list[Aggregate]:
-    """The named aggregation over the samples of a task."""
-    check_aggregate(name, options)
-    return AGGREGATORS[name](scored, options)
-
-
-def check_aggregate(name: str, options: Mapping[str, Any]) -> None:
-    """Raise TaskError for an aggregation or option that does not exist, naming those that do."""
-    if name not in AGGREGATORS:
-        raise TaskError(f"report.aggregate: '{name}' is not an aggregation; allowed: {', '.join(AGGREGATORS)}.")
-    allowed = _OPTIONS[name]
-    for option in options:
-        if option not in allowed:
-            raise TaskError(f"report: aggregation '{name}' has no option '{option}'; allowed: {', '.join(allowed)}.")
-
-
-def _mean(scored: Sequence[Scored], options: Mapping[str, Any]) -> list[Aggregate]:
-    """Mean over samples under the name `metric` (default accuracy), again for every value of the columns in `by`.
-
-    Repeats of a sample are averaged first; the standard error is that of the mean over samples.
+    Of the samples' values, or of the named `part`, times `scale` (default 1). Repeats of a sample are averaged first;
+    the standard error is that of the mean over samples. `each`: groups that list several values with commas between,
+    for each of which the samples that name it are averaged (a question's skills).
     """
     metric = options.get("metric", "accuracy")
-    found = [_mean_of(metric, None, scored)]
+    found = [mean_of(metric, None, scored, options)]
     for column in options.get("by", ()):
-        parts: defaultdict[str, list[Scored]] = defaultdict(list)
-        for one in scored:
-            parts[_group(one, column)].append(one)
-        found += [_mean_of(metric, f"{column}={value}", parts[value]) for value in sorted(parts)]
+        found += _means(metric, [column], scored, options)
+    for column in options.get("each", ()):
+        parts = by_each(scored, column)
+        found += [mean_of(metric, f"{column}={value}", parts[value], options) for value in sorted(parts)]
     return found
 
 
-def _mean_of(metric: str, group: str | None, scored: Sequence[Scored]) -> Aggregate:
-    repeats: defaultdict[str, list[float]] = defaultdict(list)
-    for one in scored:
-        if one.value is not None:
-            repeats[one.id].append(one.value)
+def mean_of(metric: str, group: str | None, scored: Sequence[Scored], options: Options = NONE) -> Aggregate:
+    """One mean, as `mean` reports it; options `part` and `scale`."""
+    part, scale = options.get("part"), options.get("scale", 1)
+    numbers = [(one.id, scale * value) for one in scored if (value := one.part(part)) is not None]
+    return counted(metric, group, *mean_and_error(numbers), scored)
+
+
+def mean_and_error(numbers: Iterable[tuple[Hashable, float]]) -> tuple[float | None, float | None]:
+    """The mean of (unit, number) over units, each one's repeats averaged first, and its standard error.
+
+    That is the sample standard deviation over √n; None for fewer than two units.
+    """
+    repeats: defaultdict[Hashable, list[float]] = defaultdict(list)
+    for unit, number in numbers:
+        repeats[unit].append(number)
     # fsum is exact before its one rounding, so the order of the samples cannot show.
     values = [math.fsum(of_one) / len(of_one) for of_one in repeats.values()]
-    value = math.fsum(values) / len(values) if values else None
+    count = len(values)
+    if not count:
+        return None, None
+    mean = math.fsum(values) / count
+    if count < 2:
+        return mean, None
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1) / count)
+
+
+def counted(
+    metric: str, group: str | None, value: float | None, stderr: float | None, scored: Sequence[Scored]
+) -> Aggregate:
+    """A value with the counts of the samples it was made of."""
     used = [one for one in scored if one.value is not None]
-    failed = len(scored) - len(used)
-    return Aggregate(metric, group, value, _stderr(values), len(used), _silent(used), failed)
+    return Aggregate(metric, group, value, stderr, len(used), silent(used), len(scored) - len(used))
 
 
-def _silent(used: Sequence[Scored]) -> int:
+def by_group(scored: Sequence[Scored], *columns: str) -> dict[str, list[Scored]]:
+    """Samples by the value of a group, or by the values of several joined with `` / ``. Raises TaskError."""
+    parts: defaultdict[str, list[Scored]] = defaultdict(list)
+    for one in scored:
+        parts[" / ".join(group_of(one, column) for column in columns)].append(one)
+    return parts
+
+
+def by_each(scored: Sequence[Scored], column: str) -> dict[str, list[Scored]]:
+    """Samples by each of the values that a group lists, with commas between; one of several values is under each."""
+    parts: defaultdict[str, list[Scored]] = defaultdict(list)
+    for one in scored:
+        for value in listed(one, column):
+            parts[value].append(one)
+    return parts
+
+
+def listed(one: Scored, column: str) -> list[str]:
+    """The values that a sample's group lists, sorted. Raises TaskError."""
+    return sorted({value.strip() for value in group_of(one, column).split(",")})
+
+
+def silent(used: Sequence[Scored]) -> int:
+    """How many of the measured samples have no answer."""
     return sum(not one.answered for one in used)
 
 
-def _stderr(values: Sequence[float]) -> float | None:
-    """Sample standard deviation over √n; None for fewer than two."""
-    count = len(values)
-    if count < 2:
-        return None
-    mean = math.fsum(values) / count
-    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (count - 1) / count)
+def macro(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
+    """Mean over the values of a group of the mean of the samples with that value, however many those are.
 
-
-def _mme(scored: Sequence[Scored], _: Mapping[str, Any]) -> list[Aggregate]:
-    """MME's two scores (arXiv 2306.13394): perception of 2000, cognition of 800, and each category of 200.
-
-    A category is 100·acc + 100·acc+, acc+ being the share of pictures whose two questions are both right; a score is
-    the sum of its categories. Pairs share the groups `category` and `question_id`. A pair with a member missing or
-    not measured is left out, both of its samples counting as failed; a category without any pair has no value and is
-    not in the sum. As in lmms-eval, a category outside the perception list counts as cognition.
+    `by` is a list of the group's name (of several: their values joined). With `within`, a coarser group, the headline
+    is the mean over its values of the macro mean inside each, which also stand alone: MMStar's average over categories
+    of the mean over their sub-categories; the levels of one question type in VSI-Bench. A value of which nothing was
+    measured has no mean, and leaves none to what it belongs to. `metric`, `part` and `scale` as in `mean`. The standard
+    error takes the samples of different values as independent.
     """
-    pairs: defaultdict[str, defaultdict[tuple[str, int], list[Scored]]] = defaultdict(lambda: defaultdict(list))
-    for one in scored:
-        pairs[_group(one, "category")][_group(one, "question_id"), one.repeat].append(one)
-    headlines, details = [], []
-    for metric, perception in (("mme_perception_score", True), ("mme_cognition_score", False)):
-        names = sorted(name for name in pairs if (name in MME_PERCEPTION) is perception)
-        categories = [_mme_category(metric, name, list(pairs[name].values())) for name in names]
-        headlines.append(_mme_sum(metric, categories))
-        details += categories
-    return headlines + details
+    metric, within = options.get("metric", "accuracy"), options.get("within")
+    if within is None:
+        means = _means(metric, options["by"], scored, options)
+        return [group_mean(metric, means), *means]
+    wholes, details = [], []
+    for whole, members in sorted(by_group(scored, within).items()):
+        means = _means(metric, [within, *options["by"]], members, options)
+        wholes.append(replace(group_mean(metric, means), group=f"{within}={whole}"))
+        details += means
+    return [group_mean(metric, wholes), *wholes, *details]
 
 
-def _mme_category(metric: str, name: str, pairs: Sequence[Sequence[Scored]]) -> Aggregate:
-    complete = [pair for pair in pairs if len(pair) == 2 and all(one.value is not None for one in pair)]
-    right = [sum(one.value == 1.0 for one in pair) for pair in complete]
-    value = 100 * (sum(right) / 2 + right.count(2)) / len(complete) if complete else None
-    used = [one for pair in complete for one in pair]
-    failed = sum(map(len, pairs)) - len(used)
-    return Aggregate(metric, f"category={name}", value, None, len(used), _silent(used), failed)
+def _means(metric: str, columns: Sequence[str], scored: Sequence[Scored], options: Options) -> list[Aggregate]:
+    """The mean for every value of the columns' groups."""
+    parts = by_group(scored, *columns)
+    return [mean_of(metric, f"{' / '.join(columns)}={value}", parts[value], options) for value in sorted(parts)]
 
 
-def _mme_sum(metric: str, categories: Sequence[Aggregate]) -> Aggregate:
-    values = [category.value for category in categories if category.value is not None]
-    return Aggregate(
-        metric,
-        None,
-        math.fsum(values) if values else None,
-        None,
-        n=sum(category.n for category in categories),
-        n_no_answer=sum(category.n_no_answer for category in categories),
-        n_failed=sum(category.n_failed for category in categories),
-    )
-
-
-def _group(one: Scored, column: str) -> str:
+def group_of(one: Scored, column: str) -> str:
+    """The sample's value of a group. Raises TaskError where the task has no such group."""
     if column not in one.groups:
         known = ", ".join(one.groups) or "none"
         raise TaskError(f"report: sample {one.id} has no group '{column}'; groups of the task: {known}.")
     return one.groups[column]
 
 
-AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType({"mean": _mean, "mme": _mme})
+def check_by(options: Options) -> None:
+    """Raise TaskError if the option `by`, or `each`, is no list of names."""
+    for key in ("by", "each"):
+        names = options.get(key, ())
+        if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+            raise TaskError(f"report: `{key}` is a list of names of groups.")
 
-_OPTIONS: Mapping[str, tuple[str, ...]] = {"mean": ("metric", "by"), "mme": ()}
+
+def _check_macro(options: Options) -> None:
+    check_by(options)
+    if not options.get("by"):
+        raise TaskError("report: 'macro' needs `by`, a list with the name of a group.")
+
+
+AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
+    {
+        "mean": Aggregator(_mean, frozenset({"metric", "by", "each", "part", "scale"}), check_by),
+        "macro": Aggregator(macro, frozenset({"metric", "by", "within", "part", "scale"}), _check_macro),
+    }
+)
 
 
 def group_mean(metric: str, headlines: Sequence[Aggregate], weight: Literal["equal", "size"] = "equal") -> Aggregate:

@@ -2,66 +2,108 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal
 
 from lmms_fast.errors import TaskError
-from lmms_fast.metrics.extract import EXTRACTOR_OPTIONS, EXTRACTORS, strip_reasoning
-from lmms_fast.metrics.match import MATCHERS
-from lmms_fast.types import Sample, Score
+from lmms_fast.metrics.plain import strip_reasoning
+from lmms_fast.metrics.rule import Options, check_rule, scored_as
+from lmms_fast.metrics.tables import EXTRACTORS, MATCHERS, READERS
+from lmms_fast.types import Prediction, Sample, Score, Undecided
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A named rule with its options."""
+
+    name: str
+    options: Options = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """How a judge model takes part. What it is asked is the task's; here is when, and how its reply is read."""
+
+    read: Step
+    when: Literal["always", "no_answer"] = "always"
+    """`no_answer`: only where the extractors found none."""
 
 
 @dataclass(frozen=True, slots=True)
 class ScoringRules:
-    """Which extractor and which matcher a task uses."""
+    """A chain of extractors, what compares their answer with the accepted ones, and perhaps a judge."""
 
-    extract: str
-    extract_options: Mapping[str, Any] = field(default_factory=dict)
-    match: str = "exact"
-    match_options: Mapping[str, Any] = field(default_factory=dict)
+    extract: tuple[Step, ...]
+    match: Step = field(default_factory=lambda: Step("exact"))
+    judge: Judging | None = None
 
-    def check(self) -> None:
-        """Raise TaskError for a rule or option that does not exist, naming those that do."""
-        _check_rule("extract", self.extract, EXTRACTORS)
-        _check_rule("match", self.match, MATCHERS)
-        _check_options(self.extract, self.extract_options, EXTRACTOR_OPTIONS.get(self.extract, frozenset()))
-        _check_options(self.match, self.match_options, frozenset())
-        if self.extract == "regex":
-            _check_regex(self.extract_options)
+    def check(self, facts: Collection[str]) -> None:
+        """Raise TaskError for a rule, option or fact that does not exist. `facts` are the names that samples have."""
+        if not self.extract:
+            raise TaskError("score.extract: name at least one rule.")
+        for step in self.extract:
+            check_rule("score.extract", step.name, step.options, EXTRACTORS, facts)
+        check_rule("score.match", self.match.name, self.match.options, MATCHERS, facts)
+        if self.judge is not None:
+            check_rule("score.judge.read", self.judge.read.name, self.judge.read.options, READERS, facts)
+
+
+def scoring(
+    extract: str | Step | Sequence[str | Step],
+    match: str | Step = "exact",
+    judge: Judging | None = None,
+    *,
+    facts: Collection[str] = (),
+) -> ScoringRules:
+    """Rules by name, checked: ``scoring("mmmu", "mmmu")``. `facts` are names that samples have. Raises TaskError."""
+    chain = (extract,) if isinstance(extract, str | Step) else extract
+    rules = ScoringRules(tuple(map(_step, chain)), _step(match), judge)
+    rules.check(facts)
+    return rules
+
+
+def _step(rule: str | Step) -> Step:
+    return Step(rule) if isinstance(rule, str) else rule
+
+
+def extracted(sample: Sample, text: str, chain: Sequence[Step]) -> Prediction:
+    """What a chain of extractors finds in a response: the text without its thinking goes through each in turn.
+
+    It ends where one finds nothing, or several readings; `Prediction.rule` names the rules it went through.
+    """
+    rest: str = strip_reasoning(text)
+    found = Prediction(None, "")
+    rules: list[str] = []
+    for step in chain:
+        found = EXTRACTORS[step.name](rest, sample, step.options)
+        rules.append(found.rule)
+        if not isinstance(found.answer, str):
+            break
+        rest = found.answer
+    return found if len(rules) == 1 else Prediction(found.answer, " → ".join(rules))
 
 
 def score(sample: Sample, text: str, rules: ScoringRules) -> Score:
-    """The verdict on a response: thinking cut out, an answer extracted, matched with the accepted ones.
+    """The verdict on a response by the rules alone, which must have passed `check`.
 
-    Rules must have passed `check`. A sample whose answers are withheld (no target) is 0.0: do not score those.
+    A sample whose answers are withheld (no target) is 0.0: do not score those.
     """
-    prediction = EXTRACTORS[rules.extract](strip_reasoning(text), sample, rules.extract_options)
-    return Score(MATCHERS[rules.match](prediction, sample, rules.match_options), prediction)
+    return MATCHERS[rules.match.name](extracted(sample, text, rules.extract), sample, rules.match.options)
 
 
-def _check_rule(key: str, name: str, table: Mapping[str, object]) -> None:
-    if name not in table:
-        raise TaskError(f"score.{key}: '{name}' is not a rule; allowed: {', '.join(table)}.")
+def judged(sample: Sample, text: str, rules: ScoringRules, reply: str | None = None) -> Score | Undecided:
+    """The verdict on a response by rules with a judge; Undecided until it was asked, or when its reply cannot be read.
 
-
-def _check_options(name: str, options: Mapping[str, Any], allowed: Collection[str]) -> None:
-    for option in options:
-        if option not in allowed:
-            known = f"allowed: {', '.join(sorted(allowed))}" if allowed else "the rule takes none"
-            raise TaskError(f"score: rule '{name}' has no option '{option}'; {known}.")
-
-
-def _check_regex(options: Mapping[str, Any]) -> None:
-    if not isinstance(options.get("pattern"), str):
-        raise TaskError("score.extract: rule 'regex' needs the option `pattern`, a regular expression.")
-    try:
-        pattern = re.compile(options["pattern"])
-    except re.error as error:
-        raise TaskError(f"score.extract: `pattern` is not a regular expression: {error}.") from None
-    group = options.get("group", 0)
-    if not (group in pattern.groupindex or (isinstance(group, int) and 0 <= group <= pattern.groups)):
-        raise TaskError(f"score.extract: `pattern` has no group {group!r}; it has {pattern.groups}.")
-    if options.get("pick", "first") not in ("first", "last"):
-        raise TaskError(f"score.extract: `pick` is {options['pick']!r}; allowed: first, last.")
+    `reply` is the judge's.
+    """
+    assert rules.judge is not None, "score() is for rules without a judge"
+    prediction = extracted(sample, text, rules.extract)
+    matcher, options = MATCHERS[rules.match.name], rules.match.options
+    if rules.judge.when == "no_answer" and prediction.answer is not None:
+        return matcher(prediction, sample, options)
+    read = rules.judge.read
+    found = None if reply is None else READERS[read.name](reply, sample, read.options)
+    if found is None:
+        return Undecided(prediction)
+    return matcher(found, sample, options) if isinstance(found, Prediction) else scored_as(found, prediction)

@@ -26,20 +26,22 @@ from lmms_fast.data.feed import parse_limit
 from lmms_fast.data.source import open_source
 from lmms_fast.endpoints.presets import LOCAL, Profile, find_key, resolve
 from lmms_fast.endpoints.probe import connect
-from lmms_fast.errors import EndpointError, LmmsFastError, Unreachable
+from lmms_fast.errors import EndpointError, LmmsFastError, Unreachable, UsageError
 from lmms_fast.events import Event, Notice, Notify, Timed
 from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
+from lmms_fast.media.policy import ORIGINAL, parse_policy
 from lmms_fast.pipeline.budget import Budget, parse_budget
 from lmms_fast.pipeline.stop import Stop, parse_time_s
 from lmms_fast.pipeline.stream import Longer, Plan, local_profile, server_spec, stream, task_size
 from lmms_fast.pipeline.timing import Meter
-from lmms_fast.report.result import RunResult, finish
+from lmms_fast.report.result import RunResult, check_scorings, finish
 from lmms_fast.report.trace import Trace
 from lmms_fast.server.launch import Server, launch
 from lmms_fast.server.spec import weights_digest
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.catalog import Selection as Chosen
+from lmms_fast.tasks.spec import DEFAULT
 from lmms_fast.tiny import MODEL_DIR
 from lmms_fast.types import Response
 
@@ -69,6 +71,8 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
     chosen = Catalog(spec.include_path).select(spec.tasks)
     profiles = [local_profile() if name == LOCAL else resolve(name) for name in spec.endpoint]
     model = spec.model or (str(MODEL_DIR) if LOCAL in spec.endpoint else await _only_model(spec, profiles))
+    chosen = _prompted(chosen, spec, _model_name(model))
+    check_scorings(chosen.tasks, spec.scoring)
     budget = Budget(parse_budget(spec.budget, model, spec.prices)) if spec.budget else None
     identity = identify(spec, chosen, model)
     path = spec.output_dir or Path("runs") / _run_name(model, spec, identity)
@@ -80,18 +84,28 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
                 notify(Notice(f"{journal.damaged} unreadable journal lines; their samples are asked again."))
             if manifest["complete"] and not _more_to_ask(spec, journal):
                 notify(Notice(f"{path} is complete; nothing was asked again (--fresh starts over)."))
-                return finish(directory, journal, chosen.tasks, chosen.groups)
+                return finish(directory, journal, chosen.tasks, chosen.groups, spec.scoring)
             meter = Meter()
             trace = directory.path / "trace.json" if spec.profile else None
             with _listeners(meter, notify, trace) as tell, _ends_at(deadline_s, stop):
                 await _session(spec, chosen, profiles, model, directory, journal, manifest, budget, stop, tell)
             asked = time.monotonic()
-            result = finish(directory, journal, chosen.tasks, chosen.groups)
+            result = finish(directory, journal, chosen.tasks, chosen.groups, spec.scoring)
             timing = meter.timing(time.monotonic() - asked)
             manifest["sessions"][-1]["timing"] = asdict(timing)
             directory.write("manifest.json", manifest)
             notify(Timed(timing.sentence(), asdict(timing)))
             return result
+
+
+def _prompted(chosen: Chosen, spec: RunSpec, model: str) -> Chosen:
+    """The tasks with the prompts that were named, or that are meant for the model. Raises UsageError."""
+    named = spec.prompt_variant
+    known = sorted({name for task in chosen.tasks for name in task.prompt_variants})
+    if named is not None and named not in (DEFAULT, *known):
+        allowed = ", ".join([DEFAULT, *known])
+        raise UsageError(f"--prompt-variant {named}: none of the tasks has it; they have: {allowed}.")
+    return chosen.prompted(lambda task: named or task.variant_for(model))
 
 
 def _more_to_ask(spec: RunSpec, journal: Journal) -> bool:
@@ -150,6 +164,7 @@ async def _session(
     manifest["sessions"].append(session)
     directory.write("manifest.json", manifest)
     sources = {task.task: open_source(task, spec.data_dir) for task in chosen.tasks}
+    session["prompt_variants"] = {task.task: task.prompt_variant for task in chosen.tasks}
     session["data"] = {name: source.origin for name, source in sources.items()}
     sizes = {task.task: task_size(spec, task, sources[task.task]) for task in chosen.tasks}
     session["samples"] = sizes
@@ -194,6 +209,8 @@ def identify(spec: RunSpec, chosen: Chosen, model: str) -> dict[str, Any]:
     }
     if spec.allow_media_urls:
         content["allow_media_urls"] = True
+    if (policy := parse_policy(spec.image)) != ORIGINAL:
+        content["image"] = asdict(policy)
     same: dict[str, Any] = orjson.loads(orjson.dumps(content))
     return same
 

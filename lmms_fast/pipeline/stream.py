@@ -38,12 +38,13 @@ from lmms_fast.events import (
 from lmms_fast.journal.records import Record, sample_record
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.encode import BadMedia
+from lmms_fast.media.policy import Policy, parse_policy
 from lmms_fast.pipeline.budget import Budget
 from lmms_fast.pipeline.channel import Channel, feed_all
 from lmms_fast.pipeline.dispatch import Dispatcher
 from lmms_fast.pipeline.stop import GRACE_S, Stop
 from lmms_fast.pipeline.watch import mind, revive, watched
-from lmms_fast.report.result import judge, rules_of
+from lmms_fast.report.result import judge, rules_of, value_of
 from lmms_fast.server.command import installed
 from lmms_fast.server.hints import tail
 from lmms_fast.server.launch import Server
@@ -168,7 +169,7 @@ class _Stream:
         self._journal.append(item.record, outcome, self._plan.longer.max_tokens if self._plan.longer else None)
         self._channel.give_back(size)
         verdict = judge(item.record, outcome, self._rules[item.task])
-        value = None if verdict is None else verdict.value
+        value = value_of(verdict)
         if isinstance(outcome, Failure):
             self._tell(SampleDone(item.task, item.key, value, outcome.kind, 0, outcome.attempts, None))
             return
@@ -233,19 +234,22 @@ def prepare(plan: Plan, journal: Journal, notify: Notify) -> Iterator[tuple[Prep
     settings = {task.task: functools.partial(parameters, spec, task, plan.profiles[0]) for task in tasks}
     streams = [feed_task(task, plan.sources[task.task], selection, skip) for task in tasks]
     lengths = [spec.max_tokens or task.generation.max_tokens for task in tasks]
+    policy = parse_policy(spec.image)
     for fed in longest_first(streams, lengths):
         request = settings[fed.sample.task](fed.sample.repeat)
         if longer:
             request[plan.profiles[0].tokens_field] = longer.max_tokens
-        yield _prepare(fed, request, named=_only_local(plan.profiles))
+        yield _prepare(fed, request, policy, named=_only_local(plan.profiles))
 
 
 def task_size(spec: RunSpec, task: Task, source: Source) -> int | None:
     """How many samples a task has in this run; None where the data do not tell."""
-    if spec.sample_ids or source.count is None:
+    limit = parse_limit(spec.limit)
+    dynamic = task.where or isinstance(task.each, str)
+    if spec.sample_ids or source.count is None or dynamic or (limit is not None and task.keep_together):
         return None
-    rows = rows_wanted(parse_limit(spec.limit), source.count, task.task) or source.count
-    return min(rows, source.count) * spec.repeats
+    rows = rows_wanted(limit, source.count, task.task) or source.count
+    return min(rows, source.count) * max(1, len(task.each)) * spec.repeats
 
 
 def parameters(spec: RunSpec, task: Task, profile: Profile, repeat: int) -> dict[str, Any]:
@@ -276,15 +280,15 @@ def local_profile(base_url: str = "") -> Profile:
     return Profile(LOCAL, base_url, ())
 
 
-def _prepare(fed: Fed, settings: Mapping[str, Any], *, named: bool) -> tuple[Prepared, int]:
+def _prepare(fed: Fed, settings: Mapping[str, Any], policy: Policy, *, named: bool) -> tuple[Prepared, int]:
     sample, failure = fed.sample, fed.failure
     if failure is None:
         try:
-            body = build(sample.messages, settings, named=named)
+            body = build(sample.messages, settings, named=named, policy=policy)
         except (BadMedia, OSError) as error:
             failure = Failure(sample.key, "media", str(error), attempts=0)
         else:
-            record = sample_record(sample, fed.row, body.digests)
+            record = sample_record(sample, fed.row, body.digests, body.changes)
             return Prepared(sample.key, sample.task, record, body, None), body.size
     return Prepared(sample.key, sample.task, sample_record(sample, fed.row, ()), None, failure), 0
 

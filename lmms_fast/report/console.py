@@ -260,8 +260,12 @@ def score_table(result: RunResult) -> Table:
         table.add_row(*row, *([_bounds(one)] if bounded else []), style=style)
 
     for name, task in result.tasks.items():
-        for number, one in enumerate(row for row in task.aggregates if row.group is None):
+        heads = [row for row in task.aggregates if row.group is None] or [Aggregate("–", None, None, None, 0, 0, 0)]
+        for number, one in enumerate(heads):
             add(name if number == 0 else "", one, task if number == 0 else None)
+        for variant, found in task.scorings.items():
+            for one in (row for row in found if row.group is None):
+                add(f"  by {variant}", one, None)
         if task.longer:
             for one in (row for row in task.longer.aggregates if row.group is None):
                 add(f"  {task.longer.asked} cut off, asked again", one, None)
@@ -287,7 +291,21 @@ def _bounds(one: Aggregate) -> str:
     return "" if one.low is None or one.high is None else f"{one.low:.4f} – {one.high:.4f}"
 
 
-def failure_lines(result: RunResult) -> list[str]:
-    """One sentence per kind of failure, with an example, and one for what was not asked."""
+def remarks(result: RunResult) -> list[str]:
+    """Sentences under the table: kinds of failure with an example, what was not asked, what the numbers do not say."""
     lines = [f"not measured, {kind}: {count} (e.g. {result.examples[kind]})" for kind, count in result.failures.items()]
-    return [*lines, f"not asked: {result.not_asked}"] if result.not_asked else lines
+    if result.not_asked:
+        lines.append(f"not asked: {result.not_asked}")
+    if result.changed:
+        lines.append("pictures not sent as stored: " + ", ".join(f"{why} {n}" for why, n in result.changed.items()))
+    for name, task in result.tasks.items():
+        if unjudged := task.outcomes.get("not_judged"):
+            lines.append(f"{name}: {unjudged} answers are recorded but have no score: only a judge model can tell, and "
+                         "none is configured.")  # fmt: skip
+        if task.on_a_part:
+            lines.append(f"{name}: this number is defined over the complete set and was computed on a part of it.")
+        if task.submission:
+            gap = f", without {task.submission.missing} that were not measured" if task.submission.missing else ""
+            lines.append(f"{name}: {task.submission.samples} answers for its server in "
+                         f"{task.submission.file}{gap}.")  # fmt: skip
+    return lines

@@ -19,15 +19,35 @@ from lmms_fast.errors import StorageError, UsageError
 from lmms_fast.journal.records import Record, sample_of
 from lmms_fast.journal.rundir import RunDir, recorded_spec
 from lmms_fast.journal.store import Journal
-from lmms_fast.metrics.aggregate import aggregate, check_aggregate, group_mean
-from lmms_fast.metrics.score import ScoringRules, score
+from lmms_fast.metrics import (
+    AGGREGATORS,
+    Judging,
+    ScoringRules,
+    Step,
+    aggregate,
+    check_aggregate,
+    extracted,
+    group_mean,
+    judged,
+    score,
+)
+from lmms_fast.report.submission import Written, submission
 from lmms_fast.tasks.catalog import Catalog, Selection
-from lmms_fast.tasks.spec import Group, Task
-from lmms_fast.types import Aggregate, Failure, Outcome, Response, Score, Scored
+from lmms_fast.tasks.spec import DEFAULT, Group, Rule, Task
+from lmms_fast.types import Aggregate, Failure, Outcome, Prediction, Response, Score, Scored, Undecided
 
 _ANSWER_FIELDS = tuple(field.name for field in fields(Response) if field.name != "key")
 
-OutcomeName = Literal["correct", "wrong", "graded", "no_answer", "not_measured"]
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A response whose right answer the dataset does not tell; its benchmark's server does."""
+
+    prediction: Prediction
+
+
+Verdict = Score | Undecided | Withheld | None
+OutcomeName = Literal["correct", "wrong", "graded", "no_answer", "not_measured", "not_judged", "withheld"]
+"""`not_judged`: only a judge model can tell, and none was asked. `withheld`: the dataset has no answer for it."""
 NoAnswer = Literal["empty", "refused", "cut_off", "content_filter", "unparsable"]
 _REFUSES = re.compile(
     r"\b(I'?m sorry|I apologi[sz]e|I (?:can'?t|cannot) (?:help|assist|answer|provide|see|view|determine)|I am unable"
@@ -61,6 +81,13 @@ class TaskResult:
     """Samples that the run ended without asking; None where the data do not tell how many there are."""
     longer: Longer | None
     """The same with the cut-off answers asked again."""
+    prompt_variant: str
+    scorings: Mapping[str, tuple[Aggregate, ...]]
+    """The same responses by other rules that were asked for (`--scoring`)."""
+    on_a_part: bool
+    """The numbers mean what the benchmark says only over the complete set, and this is a part of it."""
+    submission: Written | None
+    """The file for the benchmark's server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +104,8 @@ class RunResult:
     completion_tokens: int
     examples: Mapping[str, str] = field(default_factory=dict)
     """One failure's detail per kind."""
+    changed: Mapping[str, int] = field(default_factory=dict)
+    """Pictures that were not sent as they are stored, by what was done to them; counted for each sample they are in."""
 
     @property
     def not_asked(self) -> int:
@@ -92,29 +121,40 @@ class RunResult:
         """A task's headline (or the named metric), or a group's mean. Raises KeyError for a name not in the run."""
         if name in self.groups:
             return self.groups[name].value
-        found = self.tasks[name].aggregates
+        found = self.tasks[name].aggregates  # empty where the answers are withheld
         return next(one.value for one in found if one.group is None and metric in (None, one.metric))
 
 
 def rules_of(task: Task) -> ScoringRules:
-    """The task's scoring, checked. Raises TaskError."""
+    """The task's scoring, checked with that of its variants. Raises TaskError."""
+    for name in task.scoring_variants:
+        rules_of(task.scored_by(name))
+    declared = task.score
     rules = ScoringRules(
-        task.score.extract.name, task.score.extract.options, task.score.match.name, task.score.match.options
+        tuple(Step(rule.name, rule.options) for rule in declared.extract),
+        Step(declared.match.name, declared.match.options),
+        None if (judge := declared.judge) is None else Judging(Step(judge.read.name, judge.read.options), judge.when),
     )
-    rules.check()
+    rules.check(task.facts)
     for report in task.report:
-        check_aggregate(report.name, report.options)
+        check_aggregate(report.name, report.options, task.groups)
     return rules
 
 
-def finish(run: RunDir, journal: Journal, tasks: Sequence[Task], groups: Sequence[Group]) -> RunResult:
-    """Score what the journal holds and write samples files and results.json. Raises StorageError."""
+def finish(
+    run: RunDir, journal: Journal, tasks: Sequence[Task], groups: Sequence[Group], scorings: Sequence[str] = ()
+) -> RunResult:
+    """Score what the journal holds and write samples, submissions and results.json. Raises StorageError.
+
+    `scorings` names variants to be reported beside the tasks' own rules, where a task has them.
+    """
     count = _Count()
-    sizes = _sizes(run)
-    results = {task.task: _finish_task(run, journal, task, sizes.get(task.task), count) for task in tasks}
+    sizes, part = _sizes(run), _asked_for_a_part(run)
+    results = {task.task: _finish_task(run, journal, task, sizes.get(task.task), part, scorings, count)
+               for task in tasks}  # fmt: skip
     result = RunResult(
         run.path, results, _group_results(groups, results), dict(sorted(count.failures.items())), count.samples,
-        count.tokens["prompt"], count.tokens["completion"], count.examples,
+        count.tokens["prompt"], count.tokens["completion"], count.examples, dict(sorted(count.changed.items())),
     )  # fmt: skip
     run.write("results.json", as_json(result))
     return result
@@ -128,9 +168,12 @@ class _Count:
     failures: Counter[str] = field(default_factory=Counter)
     tokens: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
+    changed: Counter[str] = field(default_factory=Counter)
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, record: Record, outcome: Outcome) -> None:
         self.samples += 1
+        parts = (part for message in record.get("messages", ()) for part in message["parts"])
+        self.changed.update(why for part in parts if isinstance(part, dict) for why in part.get("changed", ()))
         if isinstance(outcome, Failure):
             self.failures[outcome.kind] += 1
             self.examples.setdefault(outcome.kind, outcome.detail)
@@ -145,31 +188,50 @@ def _sizes(run: RunDir) -> Mapping[str, int | None]:
     return next((session["samples"] for session in reversed(sessions) if "samples" in session), {})
 
 
-def _finish_task(run: RunDir, journal: Journal, task: Task, size: int | None, count: _Count) -> TaskResult:
+def _asked_for_a_part(run: RunDir) -> bool:
+    """Whether the last session was told to ask some of the samples only."""
+    sessions = (run.manifest() or {}).get("sessions", [])
+    spec = sessions[-1]["spec"] if sessions else {}
+    return spec.get("limit") is not None or bool(spec.get("sample_ids"))
+
+
+def _finish_task(
+    run: RunDir, journal: Journal, task: Task, size: int | None, part: bool, scorings: Sequence[str], count: _Count
+) -> TaskResult:
     scored: list[Scored] = []
     longer: list[Scored] = []
     outcomes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     truncated = asked = again = 0
     rules = rules_of(task)
+    others = {name: task.scored_by(name) for name in scorings if name in task.scoring_variants}
+    other_rules = {name: rules_of(other) for name, other in others.items()}
+    other_scored: dict[str, list[Scored]] = {name: [] for name in others}
     target = run.samples(task.task)
     temporary = target.with_name(target.name + ".tmp")
     try:
-        with temporary.open("wb") as file:
+        with temporary.open("wb") as file, submission(task, run.path / "submissions") as hand_in:
             for record, outcome, second in journal.read([task.task]):
                 verdict = judge(record, outcome, rules)
-                scored.append(as_scored(record, verdict))
                 name = outcome_name(verdict)
                 outcomes[name] += 1
                 if name == "no_answer" and isinstance(outcome, Response):
                     reasons[no_answer_reason(outcome)] += 1
                 truncated += _cut_off(outcome)
-                count.add(outcome)
+                count.add(record, outcome)
+                hand_in.add(record, outcome, None if verdict is None else verdict.prediction)
                 line = _sample_line(record, outcome, verdict, name)
-                longer.append(scored[-1])
+                for other, its in other_rules.items():
+                    its_verdict = judge(record, outcome, its)
+                    line.setdefault("scorings", {})[other] = _verdict_line(its_verdict)
+                    other_scored[other].append(as_scored(record, its_verdict))
+                if name != "withheld":
+                    scored.append(as_scored(record, verdict))
+                    longer.append(scored[-1])
                 if second is not None:
                     verdict = judge(record, second, rules)
-                    longer[-1] = as_scored(record, verdict)
+                    if name != "withheld":
+                        longer[-1] = as_scored(record, verdict)
                     asked, again = asked + 1, again + _cut_off(second)
                     line["longer"] = _sample_line({}, second, verdict, outcome_name(verdict))
                 file.write(orjson.dumps(line) + b"\n")
@@ -177,28 +239,44 @@ def _finish_task(run: RunDir, journal: Journal, task: Task, size: int | None, co
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StorageError(f"{target}: cannot be written ({error.strerror}); make room, run it again.") from None
+    total = outcomes.total()
+    missing = None if size is None else max(0, size - total)
+    whole = not part and not missing and all(one.value is not None for one in scored)
     return TaskResult(
-        _aggregates(task, scored), dict(sorted(outcomes.items())), dict(sorted(reasons.items())), truncated,
-        None if size is None else max(0, size - len(scored)),
+        _aggregates(task, scored),
+        dict(sorted(outcomes.items())),
+        dict(sorted(reasons.items())),
+        truncated,
+        missing,
         Longer(asked, again, _aggregates(task, longer)) if asked else None,
-    )  # fmt: skip
+        task.prompt_variant,
+        {name: _aggregates(other, other_scored[name]) for name, other in others.items()},
+        not whole and bool(scored) and any(AGGREGATORS[report.name].whole for report in task.report),
+        hand_in.written,
+    )
 
 
 def _aggregates(task: Task, scored: Sequence[Scored]) -> tuple[Aggregate, ...]:
     """With bounds where something was not measured: the same sums with all of it wrong, and with all of it right."""
-    found = _aggregated(task, scored)
-    if all(one.value is not None for one in scored):
+    if not scored:
+        return ()
+    return tuple(one for report in task.report for one in _bounded(report, scored))
+
+
+def _bounded(report: Rule, scored: Sequence[Scored]) -> Sequence[Aggregate]:
+    found = aggregate(report.name, scored, report.options)
+    measured = sum(one.value is not None for one in scored)
+    if measured in (0, len(scored)) or not AGGREGATORS[report.name].bounded:
         return found
     low, high = (
-        _aggregated(task, [replace(one, value=value) if one.value is None else one for one in scored])
-        for value in (0.0, 1.0)
+        aggregate(report.name, [one if one.value is not None else _as_if(one, right) for one in scored], report.options)
+        for right in (False, True)
     )
-    return tuple(replace(one, low=worst.value, high=best.value)
-                 for one, worst, best in zip(found, low, high, strict=True))  # fmt: skip
+    return [replace(one, low=worst.value, high=best.value) for one, worst, best in zip(found, low, high, strict=True)]
 
 
-def _aggregated(task: Task, scored: Sequence[Scored]) -> tuple[Aggregate, ...]:
-    return tuple(one for report in task.report for one in aggregate(report.name, scored, report.options))
+def _as_if(one: Scored, right: bool) -> Scored:
+    return replace(one, value=float(right), answered=right, answer=one.target[0] if right and one.target else None)
 
 
 def _cut_off(outcome: Outcome) -> bool:
@@ -218,28 +296,50 @@ def no_answer_reason(response: Response) -> NoAnswer:
     return "refused" if _REFUSES.search(response.text) else "unparsable"
 
 
-def judge(record: Record, outcome: Outcome, rules: ScoringRules) -> Score | None:
-    """The score of a response; None for a failure, which has no text that could be scored."""
-    return score(sample_of(record), outcome.text, rules) if isinstance(outcome, Response) else None
+def judge(record: Record, outcome: Outcome, rules: ScoringRules) -> Verdict:
+    """The score of a response, as far as rules can tell; None for a failure, which has no text."""
+    if not isinstance(outcome, Response):
+        return None
+    sample = sample_of(record)
+    if rules.judge is not None:
+        return judged(sample, outcome.text, rules)
+    if not sample.target:
+        return Withheld(extracted(sample, outcome.text, rules.extract))
+    return score(sample, outcome.text, rules)
 
 
-def outcome_name(verdict: Score | None) -> OutcomeName:
+def value_of(verdict: Verdict) -> float | None:
+    """The number of a sample that has one."""
+    return verdict.value if isinstance(verdict, Score) else None
+
+
+def outcome_name(verdict: Verdict) -> OutcomeName:
     """What became of a sample."""
-    if verdict is None:
-        return "not_measured"
-    if verdict.prediction.answer is None:
-        return "no_answer"
-    return {1.0: "correct", 0.0: "wrong"}.get(verdict.value, "graded")  # type: ignore[return-value]
+    match verdict:
+        case None:
+            return "not_measured"
+        case Undecided():
+            return "not_judged"
+        case Withheld():
+            return "withheld"
+        case Score(prediction=Prediction(answer=None)):
+            return "no_answer"
+        case Score(value=value):
+            return {1.0: "correct", 0.0: "wrong"}.get(value, "graded")  # type: ignore[return-value]
 
 
-def as_scored(record: Record, verdict: Score | None) -> Scored:
+def as_scored(record: Record, verdict: Verdict) -> Scored:
     """A sample as the aggregations see it."""
+    found = verdict if isinstance(verdict, Score) else None
     return Scored(
         id=record["id"],
         repeat=record["repeat"],
         groups=record["groups"],
-        value=None if verdict is None else verdict.value,
-        answered=verdict is not None and verdict.prediction.answer is not None,
+        value=None if found is None else found.value,
+        answered=found is not None and found.prediction.answer is not None,
+        parts={} if found is None else found.parts,
+        answer=None if found is None else found.prediction.answer,
+        target=tuple(record["target"]),
     )
 
 
@@ -255,13 +355,27 @@ def as_json(result: RunResult) -> dict[str, Any]:
                 "truncated": task.truncated,
                 "not_asked": task.not_asked,
                 "longer": None if task.longer is None else asdict(task.longer),
+                "prompt_variant": task.prompt_variant,
+                "scorings": {name: [asdict(one) for one in found] for name, found in task.scorings.items()},
+                "on_a_part": task.on_a_part,
+                "submission": None if task.submission is None else asdict(task.submission),
             }
             for name, task in result.tasks.items()
         },
         "samples": result.samples,
         "not_measured": dict(result.failures),
+        "pictures_changed": dict(result.changed),
         "usage": {"prompt_tokens": result.prompt_tokens, "completion_tokens": result.completion_tokens},
     }
+
+
+def check_scorings(tasks: Sequence[Task], scorings: Sequence[str]) -> None:
+    """Raise UsageError for a scoring variant that none of the tasks has."""
+    known = sorted({name for task in tasks for name in task.scoring_variants})
+    for name in scorings:
+        if name not in known:
+            allowed = f"they have: {', '.join(known)}" if known else "they have none"
+            raise UsageError(f"--scoring {name}: none of the tasks has rules of that name; {allowed}.")
 
 
 def load(path: Path) -> RunDir:
@@ -271,27 +385,40 @@ def load(path: Path) -> RunDir:
     return RunDir(path)
 
 
-def _sample_line(record: Record, outcome: Outcome, verdict: Score | None, name: OutcomeName) -> dict[str, Any]:
-    line: dict[str, Any] = {**record, "outcome": name}
-    if isinstance(outcome, Response) and verdict is not None:
-        answer = {name: getattr(outcome, name) for name in _ANSWER_FIELDS}
-        prediction = {"answer": verdict.prediction.answer, "rule": verdict.prediction.rule}
-        return {**line, "score": verdict.value, "prediction": prediction, "response": answer}
-    return {**line, "score": None, "failure": outcome}
+def _verdict_line(verdict: Verdict) -> dict[str, Any]:
+    if verdict is None:
+        return {"score": None}
+    prediction = {"answer": verdict.prediction.answer, "rule": verdict.prediction.rule}
+    parts = {"parts": verdict.parts} if isinstance(verdict, Score) and verdict.parts else {}
+    return {"score": value_of(verdict), **parts, "prediction": prediction}
+
+
+def _sample_line(record: Record, outcome: Outcome, verdict: Verdict, name: OutcomeName) -> dict[str, Any]:
+    line: dict[str, Any] = {**record, "outcome": name, **_verdict_line(verdict)}
+    if isinstance(outcome, Response):
+        return {**line, "response": {name: getattr(outcome, name) for name in _ANSWER_FIELDS}}
+    return {**line, "failure": outcome}
 
 
 def _group_results(groups: Sequence[Group], results: Mapping[str, TaskResult]) -> dict[str, Aggregate]:
     """Headline per group; inner groups first would need a second pass, so groups of groups average their tasks."""
-    found: dict[str, Aggregate] = {}
+    means: dict[str, Aggregate] = {}
     for group in groups:
-        headlines = [results[name].aggregates[0] for name in group.tasks if name in results]
+        members = [results[name].aggregates for name in group.tasks if name in results]
+        headlines = [found[0] for found in members if found]
         if group.weight != "none" and len(headlines) > 1:
-            found[group.group] = group_mean("mean", headlines, group.weight)
-    return found
+            means[group.group] = group_mean("mean", headlines, group.weight)
+    return means
 
 
 def recorded_tasks(directory: RunDir, include: Sequence[Path] = ()) -> Selection:
     """The tasks a run was made with, as their files are now; none of their hooks is run. Raises TaskError when one is
-    gone."""
+    gone.
+
+    A run of imported answers may hold the definition of its task itself.
+    """
     spec = recorded_spec(directory.path, directory.manifest())
-    return Catalog([*include, *map(Path, spec["include_path"])]).select(spec["tasks"])
+    folders = [*include, directory.path, *map(Path, spec["include_path"])]
+    session = (directory.manifest() or {})["sessions"][-1]
+    chosen = Catalog(folders).select(spec["tasks"])
+    return chosen.prompted(lambda task: session.get("prompt_variants", {}).get(task.task, DEFAULT))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lmms_fast.errors import TaskError
@@ -26,6 +26,10 @@ class Selection:
 
     tasks: tuple[Task, ...]
     groups: tuple[Group, ...]
+
+    def prompted(self, variant: Callable[[Task], str]) -> Selection:
+        """The same with each task's prompt in the variant that `variant` names."""
+        return replace(self, tasks=tuple(task.prompted_by(variant(task)) for task in self.tasks))
 
 
 class Catalog:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import ast
 import functools
+import hashlib
 import importlib.util
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import jinja2
+import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from lmms_fast.errors import TaskError
-from lmms_fast.tasks.spec import ImagePart, Interleave, Task
+from lmms_fast.media.draw import Drawn
+from lmms_fast.media.encode import from_base64
+from lmms_fast.media.header import read_header
+from lmms_fast.tasks.spec import Draw, ImagePart, Interleave, Task, TextPart
 from lmms_fast.types import Doc, Media, Message, Sample, Stored
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -24,91 +30,232 @@ class MediaMissing(Exception):
     """A row lacks a picture that its prompt needs, or names one it must not; the sample cannot be measured."""
 
 
+T = TypeVar("T")
 Remote = Callable[[str], Stored]
 """An http(s) address → where its bytes can be had."""
 _Find = Callable[[Any, str], Media]
+_Part = Callable[[Mapping[str, Any], _Find], Iterator[str | Media]]
+
+
+def environment(tables: Mapping[str, Any]) -> jinja2.Environment:
+    """Jinja as tasks use it: sandboxed; a misspelt column is an error, not an empty string inside a prompt."""
+    found = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    found.globals = {**tables, "letters": LETTERS}
+    found.filters["lettered"] = lettered
+    found.filters["as_list"] = as_list
+    found.filters["fenced"] = fenced
+    found.filters["picture_size"] = picture_size
+    found.filters["find_all"] = find_all
+    found.filters["replaced"] = replaced
+    found.filters["shuffled"] = shuffled
+    return found
 
 
 class Renderer:
     """A task's templates, compiled once. Without `remote`, rows that name media by address are refused."""
 
-    def __init__(self, task: Task, remote: Remote | None = None) -> None:
-        # StrictUndefined: a misspelt column is an error, not an empty string inside a prompt.
-        environment = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
-        environment.globals = dict(task.tables)
-        self._task, self._remote = task, remote
+    def __init__(self, task: Task, remote: Remote | None = None, shots: Sequence[Doc] = ()) -> None:
+        self._task, self._remote, self._shots = task, remote, shots
+        self._env = environment(task.tables)
         self._prepare = _hook(task)
         try:
-            self._id = environment.from_string(task.id)
+            self._id = self._env.from_string(task.id)
             self._parts = [
-                part if isinstance(part, ImagePart) else (environment.from_string(part.text), part.interleave)
+                self._image_rule(part) if isinstance(part, ImagePart) else self._text_rule(part)
                 for part in task.prompt.user
             ]
-            self._target = environment.from_string(task.target.template) if task.target.template else None
-            self._groups = {name: environment.from_string(text) for name, text in task.groups.items()}
+            self._where = self._expression(task.where) if task.where else None
+            self._each = self._expression(task.each) if isinstance(task.each, str) else None
+            self._unit = self._expression(task.keep_together) if task.keep_together else None
+            self._choices_of = self._choices_rule()
+            self._target_of = self._target_rule()
+            self._groups = {name: self._env.from_string(text) for name, text in task.groups.items()}
+            self._facts = {name: self._env.from_string(text) for name, text in task.facts.items()}
         except (jinja2.TemplateSyntaxError, SyntaxError, RecursionError) as error:
             raise TaskError(f"{task.file}: template error: {error}.") from None
 
+    def prepare(self, doc: Doc) -> Doc:
+        """The row as the task's hook leaves it."""
+        return self._prepare(doc)
+
+    def wanted(self, doc: Doc, row: int) -> bool:
+        """Whether the task asks about this row. Raises TaskError."""
+        if self._where is None:
+            return True
+        where = self._where
+        return bool(self._guarded(row, doc, lambda: where({**doc, "row": row})))
+
+    def unit(self, doc: Doc, row: int) -> Any:
+        """What rows that belong together have in common; the row itself where the task keeps none together."""
+        if self._unit is None:
+            return row
+        unit = self._unit
+        return self._guarded(row, doc, lambda: unit({**doc, "row": row}))
+
+    def questions(self, doc: Doc, row: int) -> Sequence[Any]:
+        """What the task asks about the row: a value for each of its questions. Raises TaskError."""
+        if self._each is None:
+            return self._task.each or ("",)
+        each = self._each
+        return self._guarded(row, doc, lambda: list(each({**doc, "doc": doc, "row": row})))
+
+    def unit_columns(self) -> frozenset[str] | None:
+        """The columns that `wanted` and `unit` read; None where a hook may need any."""
+        if self._task.hooks is not None:
+            return None
+        sources = [text for text in (self._task.where, self._task.keep_together) if text]
+        names = {
+            name
+            for text in sources
+            for name in jinja2.meta.find_undeclared_variables(self._env.parse("{{ " + text + " }}"))
+        }
+        return frozenset(names - {"row"} - self._env.globals.keys())
+
     def render(
-        self, doc: Doc, row: int, root: Path | None, repeat: int = 0, system_prompt: str | None = None
-    ) -> Sample:
-        """The sample of a row. `root` is the folder that media paths start from and must stay in; None: there is none.
+        self, doc: Doc, row: int, root: Path | None, repeat: int = 0, system_prompt: str | None = None,
+        question: tuple[int, Any] = (0, ""),
+    ) -> Sample:  # fmt: skip
+        """The sample of a prepared row, for one of its questions. `root` is the folder that media paths start from and
+        must stay in; None: there is none.
 
         Raises MediaMissing if a picture is absent, TaskError if a template does not fit the row.
         """
-        doc = self._prepare(doc)
-        choices = self._choices(doc)
-        names = {**doc, "row": row, "choices": choices, "choices_text": choices_text(choices)}
-        try:
-            parts = tuple(self._render_parts(names, functools.partial(as_media, root=root, remote=self._remote)))
+        names: dict[str, Any] = {**doc, "doc": doc, "row": row, "shots": self._shots,
+                                 "number": question[0], "each": question[1]}  # fmt: skip
+        find = functools.partial(as_media, root=root, remote=self._remote)
+
+        def make() -> Sample:
+            names["choices"] = choices = self._choices_of(names)
+            names["choices_text"] = choices_text(choices)
+            parts = tuple(chain.from_iterable(part(names, find) for part in self._parts))
             groups: dict[str, str] = {}
             for name, template in self._groups.items():
                 groups[name] = template.render(names, **groups)
-            sample_id = self._id.render(names)
-            target = self._render_target(names)
-        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
+            facts = {name: template.render(names, **groups) for name, template in self._facts.items()}
+            messages: tuple[Message, ...] = (Message("user", parts),)
+            if system := system_prompt if system_prompt is not None else self._task.prompt.system:
+                messages = (Message("system", (system,)), *messages)
+            return Sample(self._task.task, self._id.render(names), messages, self._target_of(names), choices, groups,
+                          facts, repeat)  # fmt: skip
+
+        return self._guarded(row, doc, make)
+
+    def _guarded(self, row: int, doc: Doc, make: Callable[[], T]) -> T:
+        """What a template makes of a row. Raises TaskError where it does not fit."""
+        try:
+            return make()
+        except (
+            jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError, AttributeError, re.error
+        ) as error:  # fmt: skip
             columns = ", ".join(doc)
             raise TaskError(f"{self._task.file}: row {row}: {error}. The row has: {columns}.") from None
-        system = system_prompt if system_prompt is not None else self._task.prompt.system
-        messages: tuple[Message, ...] = (Message("user", parts),)
-        if system:
-            messages = (Message("system", (system,)), *messages)
-        return Sample(self._task.task, sample_id, messages, target, choices, groups, repeat)
 
-    def _choices(self, doc: Doc) -> tuple[str, ...]:
+    def _expression(self, text: str | None) -> Callable[[Mapping[str, Any]], Any]:
+        compiled = self._env.compile_expression(text or "", undefined_to_none=False)
+
+        def evaluate(names: Mapping[str, Any]) -> Any:
+            value = compiled(names)
+            if isinstance(value, jinja2.Undefined):
+                str(value)  # raises, as it would in a template
+            return value
+
+        return evaluate
+
+    def _choices_rule(self) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
         declared = self._task.choices
-        if isinstance(declared, str):
-            return as_list(self._column(doc, declared))
-        return tuple(str(value) for name in declared if (value := self._column(doc, name)) not in (None, ""))
+        if isinstance(declared, tuple):
+            return lambda names: tuple(
+                str(value) for name in declared if (value := self._column(names, name)) not in (None, "")
+            )
+        if "{{" in declared:
+            evaluate = self._expression(declared.strip().removeprefix("{{").removesuffix("}}"))
+            return lambda names: as_list(evaluate(names))
+        return lambda names: as_list(self._column(names, declared))
+
+    def _target_rule(self) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
+        target = self._task.target
+        if target is None:
+            return lambda _: ()
+        if target.template is not None:
+            template = self._env.from_string(target.template)
+            return lambda names: (template.render(names),)
+        if target.expression is not None:
+            evaluate = self._expression(target.expression)
+            return lambda names: as_list(evaluate(names))
+        column = target.column or ""
+        return lambda names: as_list(self._column(names, column))
 
     def _column(self, doc: Doc, name: str) -> Any:
         if name not in doc:
             raise TaskError(f"{self._task.file}: the data has no column '{name}'; it has: {', '.join(doc)}.")
         return doc[name]
 
-    def _render_target(self, names: Mapping[str, Any]) -> tuple[str, ...]:
-        if self._target is not None:
-            return (self._target.render(names),)
-        return as_list(self._column(names, self._task.target.column or ""))
+    def _image_rule(self, part: ImagePart) -> _Part:
+        shape = self._expression(part.draw.box or part.draw.polygon) if part.draw else None
 
-    def _render_parts(self, names: Mapping[str, Any], find: _Find) -> Iterator[str | Media]:
-        for part in self._parts:
-            if isinstance(part, ImagePart):
-                value = self._column(names, part.image)
+        def pictures(names: Mapping[str, Any], find: _Find) -> Iterator[str | Media]:
+            for column in part.image:
+                value = names.get(column) if part.optional else self._column(names, column)
+                if part.optional and value in (None, "", []):
+                    continue
                 for item in value if isinstance(value, list) else [value]:
-                    yield find(item, part.image)
-            else:
-                template, interleave = part
-                text = template.render(names)
-                if interleave is None:
-                    yield text
-                else:
-                    yield from _interleave(text, interleave, names, find)
+                if isinstance(value, str) and value.startswith("["):  # a list, as files of text spell it
+                    value = list(as_list(value))
+                    found = find(item, column)
+                    yield found if shape is None or part.draw is None else _drawn(found, part.draw, shape(names))
+
+        return pictures
+
+    def _text_rule(self, part: TextPart) -> _Part:
+        template, rule = self._env.from_string(part.text), part.interleave
+        if rule is None:
+            return lambda names, _: iter((template.render(names),))
+        return lambda names, find: _interleave(template.render(names), rule, names, find)
+
+
+def _drawn(media: Media, draw: Draw, numbers: Iterable[float]) -> Media:
+    shape: Literal["box", "polygon"] = "box" if draw.box else "polygon"
+    return Media(Drawn(media, shape, tuple(map(float, numbers)), draw.colour, draw.width))
+
+
+def picture_size(value: Any) -> tuple[int, int]:
+    """Width and height of a picture of the row, in pixels. Raises ValueError where its bytes are not in the row."""
+    data = value.get("bytes") if isinstance(value, Mapping) else from_base64(value) if isinstance(value, str) else value
+    header = read_header(data) if isinstance(data, bytes) else None
+    if header is None:
+        raise ValueError("picture_size: the row holds no bytes of a picture")
+    return header.width, header.height
+
+
+def lettered(choices: Sequence[str], pattern: str = "{letter}. {text}") -> str:
+    """Options one per line, written as `pattern` says."""
+    return "\n".join(pattern.format(letter=letter, text=text) for letter, text in zip(LETTERS, choices, strict=False))
+
+
+def find_all(text: str, pattern: str) -> tuple[str, ...]:
+    """What the group of a regular expression matches, place by place: the options inside a question."""
+    return tuple(match[1] for match in re.finditer(pattern, text))
+
+
+def replaced(text: str, pattern: str, by: str) -> str:
+    """The text with every match of a regular expression replaced."""
+    return re.sub(pattern, by, text)
+
+
+def shuffled(values: Iterable[str], seed: str) -> tuple[str, ...]:
+    """In an order that looks random and rests on the values and the seed alone, so that it is the same in every run."""
+    return tuple(sorted(values, key=lambda value: (hashlib.blake2b(f"{seed}\0{value}".encode()).digest(), value)))
 
 
 def choices_text(choices: tuple[str, ...]) -> str:
     """Options one per line: ``A. text``."""
-    return "\n".join(f"{letter}. {choice}" for letter, choice in zip(LETTERS, choices, strict=False))
+    return lettered(choices)
+
+
+def fenced(text: str) -> str:
+    """The text between two lines of backticks, more of them than it holds in a row, so that it cannot end the block."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}\n{text}\n{fence}"
 
 
 def as_list(value: Any) -> tuple[str, ...]:
@@ -123,7 +270,7 @@ def as_list(value: Any) -> tuple[str, ...]:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
             return (text,)  # an answer such as "[0, 1)" or "[x]" is a text in brackets, not a list
-    if isinstance(value, list | tuple):
+    if isinstance(value, Iterable):  # lists, and what Jinja's filters return
         return tuple(str(item) for item in value)
     return (str(value),)
 
@@ -139,6 +286,8 @@ def as_media(value: Any, column: str, root: Path | None, remote: Remote | None =
         return Media(value)
     if not isinstance(value, str) or not value:
         raise MediaMissing(f"column '{column}' holds no picture")
+    if (picture := from_base64(value)) is not None:
+        return Media(picture)
     shown = f"column '{column}': {value[:120]!r}"
     if value.lower().startswith(("http://", "https://")):
         if remote is None:
@@ -165,17 +314,20 @@ def _inside(root: Path, name: str) -> Path | None:
 
 
 def _interleave(text: str, rule: Interleave, names: Mapping[str, Any], find: _Find) -> Iterator[str | Media]:
-    """Text pieces (stripped, empty ones dropped) and pictures in the order in which the text refers to them."""
+    """Text pieces (stripped, empty ones dropped) and pictures in the order in which the text refers to them.
+
+    In front where the rule says so, and then the text is one piece and as it was.
+    """
     position = 0
     for match in re.finditer(rule.pattern, text):
         column = rule.column.format(match.group(1))
         if names.get(column) is None:
             raise MediaMissing(f"the text refers to {match.group(0)} but column '{column}' is empty")
-        if piece := text[position : match.start()].strip():
+        if not rule.in_front and (piece := text[position : match.start()].strip()):
             yield piece
         yield find(names[column], column)
         position = match.end()
-    if piece := text[position:].strip():
+    if piece := text if rule.in_front else text[position:].strip():
         yield piece
 
 

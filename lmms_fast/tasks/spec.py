@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import re
 from pathlib import Path
@@ -15,6 +16,8 @@ from lmms_fast.errors import TaskError
 
 # The C loader where PyYAML was built with it: a tenth of the time, and a list of all tasks reads every file.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+DEFAULT = "default"
+_EXTENDS_MAX = 3
 _VALUES_MAX, _DEPTH_MAX = 100_000, 50
 
 
@@ -30,12 +33,47 @@ class HubSource(_Strict):
     revision: str | None = None
 
 
+class Join(_Strict):
+    """Columns that another part of the dataset holds, such as the pictures that many questions share."""
+
+    config: str
+    split: str
+    column: str
+    """Of the rows …"""
+    key: str
+    """… and the one there that has the same value, once each."""
+    take: tuple[str, ...] = Field(min_length=1)
+    """Columns to be had from there."""
+
+
+class Shots(_Strict):
+    """Worked examples: the first rows of another split, under the name `shots` in the prompt's template."""
+
+    split: str
+    count: int = Field(gt=0)
+
+
+class Shared(_Strict):
+    """Cells of a column may hold, instead of a picture, the key of the row of the same file that holds it.
+
+    VLMEvalKit's files do so where several questions are asked about one picture.
+    """
+
+    column: str
+    key: str
+    """The column whose value they hold."""
+
+
 class Dataset(_Strict):
     """Where the rows come from: the hub (sources are tried in order), or files beside the YAML."""
 
     hub: tuple[HubSource, ...] = ()
     files: tuple[str, ...] = ()
+    """Or a folder of pictures in subfolders: each is a row of `image` and `label`."""
     split: str = "test"
+    join: Join | None = None
+    shots: Shots | None = None
+    shared: Shared | None = None
 
     @field_validator("files", mode="before")
     @classmethod
@@ -54,6 +92,8 @@ class Dataset(_Strict):
     def _one_kind(self) -> Dataset:
         if bool(self.hub) == bool(self.files):
             raise ValueError("give either `hub` or `files`")
+        if self.shared and len(self.files) != 1:
+            raise ValueError("`shared` is for one file of `files`")
         return self
 
 
@@ -64,6 +104,8 @@ class Interleave(_Strict):
     """Regular expression with one group, for example ``<image (\\d+)>``."""
     column: str
     """Column of the picture, ``{}`` standing for the group: ``image_{}``."""
+    in_front: bool = False
+    """Whether the pictures, one per placeholder, stand before the text, which keeps its placeholders."""
 
     @field_validator("pattern")
     @classmethod
@@ -91,10 +133,35 @@ class TextPart(_Strict):
     interleave: Interleave | None = None
 
 
-class ImagePart(_Strict):
-    """A column that holds one picture, or a list of them."""
+class Draw(_Strict):
+    """An outline drawn on a picture before it is sent. Both are Jinja expressions over the row, in pixels."""
 
-    image: str
+    box: str | None = None
+    """``[left, top, right, bottom]``."""
+    polygon: str | None = None
+    """``[x, y, x, y, …]``."""
+    colour: str = "red"
+    width: int = Field(default=1, gt=0)
+
+    @model_validator(mode="after")
+    def _one(self) -> Draw:
+        if (self.box is None) == (self.polygon is None):
+            raise ValueError("give `box` or `polygon`")
+        return self
+
+
+class ImagePart(_Strict):
+    """Columns that hold one picture, or a list of them."""
+
+    image: tuple[str, ...] = Field(min_length=1)
+    optional: bool = False
+    """Whether rows may lack it; elsewhere a sample without its picture is not measured."""
+    draw: Draw | None = None
+
+    @field_validator("image", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
 
 class Prompt(_Strict):
@@ -105,16 +172,18 @@ class Prompt(_Strict):
 
 
 class Target(_Strict):
-    """Accepted answers: a template, or a column that may hold several."""
+    """Accepted answers: a template, a column that may hold several, or an expression that makes several."""
 
     template: str | None = None
     column: str | None = None
     """A list, a string that spells a Python list, or a plain value."""
+    expression: str | None = None
+    """Jinja, without braces: ``answers | map(attribute='answer')``."""
 
     @model_validator(mode="after")
     def _one(self) -> Target:
-        if (self.template is None) == (self.column is None):
-            raise ValueError("give a template string, or `column: NAME`")
+        if [self.template, self.column, self.expression].count(None) != 2:
+            raise ValueError("give a template string, `column: NAME` or `expression: …`")
         return self
 
 
@@ -140,11 +209,67 @@ class Rule(_Strict):
         return {"name": value} if isinstance(value, str) else value
 
 
-class Scoring(_Strict):
-    """Response text → prediction → score."""
+class Rubric(_Strict):
+    """What a judge model is asked where rules cannot tell, and how its reply is read.
 
-    extract: Rule
+    The templates see `question` (the text that was asked), `response` (without its thinking), `answer` (what the rules
+    found, or ""), `target`, `choices`, `choices_text`, `groups` and `facts`.
+    """
+
+    prompt: str
+    system: str | None = None
+    pictures: bool = False
+    """Whether the judge sees the sample's pictures."""
+    read: Rule
+    """A reader of `lmms_fast.metrics`: the reply to a score, or to an answer that `match` then compares."""
+    when: Literal["always", "no_answer"] = "always"
+    model: str | None = None
+    """The judge that published numbers rest on; another one gives other numbers."""
+    max_tokens: int = Field(default=1024, gt=0)
+    temperature: float = Field(default=0.0, ge=0)
+
+
+class Scoring(_Strict):
+    """Response text → prediction → score. `extract` is one rule, or a chain in which each reads what the last found."""
+
+    extract: tuple[Rule, ...] = Field(min_length=1)
     match: Rule = Rule(name="exact")
+    judge: Rubric | None = None
+
+    @field_validator("extract", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else (value,)
+
+
+class ScoringVariant(_Strict):
+    """Another rule for the same responses (`--scoring NAME`): what it leaves out is as in the task."""
+
+    about: str
+    """How its numbers differ, and why."""
+    score: Scoring | None = None
+    report: tuple[Rule, ...] | None = None
+
+
+class PromptVariant(_Strict):
+    """Another prompt (`--prompt-variant NAME`): what it leaves out is as in the task."""
+
+    about: str
+    models: tuple[str, ...] = ()
+    """Patterns (``*qwen*vl*``) of lower-case model names for which it is the default."""
+    prompt: Prompt | None = None
+    generation: Generation | None = None
+
+
+class Submission(_Strict):
+    """The file that a benchmark's server takes. Values are Jinja expressions over `id`, `row`, `answer` (the extracted
+    one, "" where there is none), `text` (the whole response), `target`, `choices`, `groups` and `facts`."""
+
+    file: str
+    form: Literal["list", "lines", "map", "pairs", "xlsx"] = "list"
+    """A JSON list, JSON lines, one JSON object of key to value, a list of objects of one key, or a spreadsheet."""
+    record: dict[str, str] = Field(min_length=1)
+    """Field to value; for `map` and `pairs` the fields are `key` and `value`."""
 
 
 class Task(_Strict):
@@ -157,22 +282,39 @@ class Task(_Strict):
     """Paper or repository that defines prompt and metric."""
     licence: str
     dataset: Dataset
+    where: str | None = None
+    """Jinja expression: rows for which it is false are not asked."""
+    each: tuple[str, ...] | str = ()
+    """Each row is asked once per value, which the templates see as `each` (a picture with four questions) with its
+    `number`: values, or the Jinja expression that makes them out of the row."""
     id: str = "{{ row }}"
     """Template of the sample's id; must be unique."""
     prompt: Prompt
     choices: str | tuple[str, ...] = ()
-    """A column with the list of options, or the columns that hold one option each."""
-    target: Target
+    """A column with the list of options, an expression in braces that makes it, or the columns of one option each."""
+    target: Target | None = None
+    """None where the answers are withheld: such a task is not scored, and ends in its `submission` file."""
     groups: dict[str, str] = {}
-    """Template per group name; later ones see earlier ones."""
+    """Template per name of what to aggregate by; later ones see earlier ones."""
+    facts: dict[str, str] = {}
+    """Template per name of what scoring, a judge or the submission file needs of the row beside the answers."""
     tables: dict[str, dict[str, str]] = {}
     """Constants for the templates."""
     keep_together: str | None = None
-    """Column whose equal, adjacent rows --limit must not part."""
+    """Jinja expression (mostly a column); --limit never parts rows for which it is equal, wherever they stand."""
     generation: Generation = Generation()
+    prompt_variants: dict[str, PromptVariant] = {}
+    prompt_variant: str = Field(default=DEFAULT, init=False)
+    """Which one this is."""
     score: Scoring
     report: tuple[Rule, ...] = (Rule(name="mean"),)
     """Aggregations; the first one's first number is the task's headline."""
+    scoring_variants: dict[str, ScoringVariant] = {}
+    submission: Submission | None = None
+    size: int | None = None
+    """Rows of the published split, for lists of tasks; what counts is the data."""
+    fidelity: str | None = None
+    """What shows that the scores match: published outputs reproduced, a reference that agrees, or the facts only."""
     hooks: str | None = None
     """Python file beside the YAML with ``prepare(doc) -> doc``."""
     file: Path = Field(exclude=True)
@@ -189,12 +331,42 @@ class Task(_Strict):
     def _bare_template(cls, value: Any) -> Any:
         return {"template": value} if isinstance(value, str) else value
 
+    def prompted_by(self, variant: str) -> Task:
+        """The task with the prompt of a variant; itself where it has none of that name."""
+        if variant not in self.prompt_variants:
+            return self
+        other = self.prompt_variants[variant]
+        return self.model_copy(update={
+            "prompt": other.prompt or self.prompt,
+            "generation": other.generation or self.generation,
+            "prompt_variant": variant,
+        })  # fmt: skip
+
+    def variant_for(self, model: str) -> str:
+        """The prompt variant that is the default for a model of that name."""
+        name = model.lower()
+        return next((variant for variant, other in self.prompt_variants.items()
+                     if any(fnmatch.fnmatchcase(name, pattern) for pattern in other.models)), DEFAULT)  # fmt: skip
+
+    def scored_by(self, variant: str) -> Task:
+        """The task with the rules of a scoring variant. Raises KeyError for a name it does not have."""
+        other = self.scoring_variants[variant]
+        return self.model_copy(update={
+            "score": other.score or self.score, "report": other.report or self.report, "scoring_variants": {},
+        })  # fmt: skip
+
     def digest(self) -> str:
         """Hash of everything that decides prompts and scores; two runs with equal digests are comparable."""
-        hasher = hashlib.blake2b(orjson.dumps(self.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS), digest_size=8)
+        content = self.model_dump(mode="json", exclude_defaults=True, exclude=_DESCRIBES)
+        hasher = hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=8)
         if self.hooks:
             hasher.update((self.file.parent / self.hooks).read_bytes())
         return hasher.hexdigest()
+
+
+_DESCRIBES = {"benchmark", "about", "source", "licence", "size", "fidelity", "scoring_variants", "prompt_variants",
+              "submission"}  # fmt: skip
+"""What a task says about itself, and what does not touch the scores of this run."""
 
 
 class Group(_Strict):
@@ -215,13 +387,11 @@ class Group(_Strict):
 
 
 def load_file(path: Path) -> Task | Group:
-    """Read one task or group file. Raises TaskError with file, key and what is allowed."""
-    content = _read(path)
-    if (parent := content.pop("extends", None)) is not None:
-        base = _read(path.parent / str(parent))
-        if "extends" in base:
-            raise TaskError(f"{path}: extends {parent}, which itself extends another file; only one step is allowed.")
-        content = _merge(base, content)
+    """Read one task or group file. Raises TaskError with file, key and what is allowed.
+
+    `extends` names a file, or several of which the later ones win; a null takes away what they say.
+    """
+    content = _without_nulls(_resolved(path, _EXTENDS_MAX))
     model: type[Task | Group] = Group if "group" in content else Task
     try:
         found = model.model_validate({**content, "file": path})
@@ -231,6 +401,20 @@ def load_file(path: Path) -> Task | Group:
     if name != path.stem:
         raise TaskError(f"{path}: the name is '{name}' but the file is {path.name}; a task is found by its file name.")
     return found
+
+
+def _resolved(path: Path, deep: int) -> dict[str, Any]:
+    content = _read(path)
+    above = content.pop("extends", None) or []
+    parents = above if isinstance(above, list) else [above]
+    if not deep and parents:
+        raise TaskError(f"{path}: extends files more than {_EXTENDS_MAX} deep; a file may not extend itself.")
+    if len(parents) > _EXTENDS_MAX:
+        raise TaskError(f"{path}: extends more than {_EXTENDS_MAX} files.")
+    base: dict[str, Any] = {}
+    for parent in parents:
+        base = _merge(base, _resolved(path.parent / str(parent), deep - 1))
+    return _merge(base, content)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -291,6 +475,11 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def _without_nulls(content: dict[str, Any]) -> dict[str, Any]:
+    return {key: _without_nulls(value) if isinstance(value, dict) else value
+            for key, value in content.items() if value is not None}  # fmt: skip
+
+
 def _sentence(path: Path, error: ValidationError) -> str:
     first = error.errors()[0]
     location = [str(part) for part in first["loc"]]
@@ -322,9 +511,11 @@ def _allowed(location: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
         "dataset": Dataset, "hub": HubSource, "prompt": Prompt, "TextPart": TextPart, "ImagePart": ImagePart,
         "interleave": Interleave, "target": Target, "generation": Generation, "score": Scoring, "report": Rule,
-        "extract": Rule, "match": Rule,
+        "extract": Rule, "match": Rule, "judge": Rubric, "read": Rule, "join": Join, "shots": Shots, "draw": Draw,
+        "scoring_variants": ScoringVariant, "prompt_variants": PromptVariant, "submission": Submission,
     }  # fmt: skip
     for part in reversed(location[:-1]):
         if part in models:
             return list(models[str(part)].model_fields)
     return [name for name in Task.model_fields if name != "file"] + ["extends", "group", "tasks", "weight"]
+        "shared": Shared,

@@ -15,7 +15,7 @@ from lmms_fast.endpoints.classify import backoff_s, classify, message, retry_aft
 from lmms_fast.endpoints.presets import PRESETS, find_key, resolve
 from lmms_fast.endpoints.wire import build, head, parse
 from lmms_fast.errors import UsageError
-from lmms_fast.media.encode import BadMedia, digest, encode
+from lmms_fast.media.encode import BadMedia, digest, to_send
 from lmms_fast.types import Failure, Media, Message, Response
 
 
@@ -71,18 +71,17 @@ def test_a_named_body_differs_only_in_the_names() -> None:
 def test_formats(kind: str, mime: str) -> None:
     """Known formats pass through; others become PNG without loss."""
     data = _picture(kind)
-    got, encoded = encode(data)
-    assert got == mime
-    decoded = base64.b64decode(encoded)
-    assert (decoded == data) == (kind != "BMP")
-    assert Image.open(io.BytesIO(decoded)).convert("RGB").getpixel((4, 4)) == (1, 2, 3)
+    sent = to_send(data)
+    assert sent.mime == mime
+    assert (sent.data == data) == (kind != "BMP")
+    assert Image.open(io.BytesIO(sent.data)).convert("RGB").getpixel((4, 4)) == (1, 2, 3)
 
 
 @pytest.mark.parametrize("data", [b"", b"not a picture", _picture("PNG")[:20]])
 def test_corrupt_picture_is_refused(data: bytes) -> None:
     """Before it costs a request."""
     with pytest.raises(BadMedia):
-        encode(data)
+        to_send(data)
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,7 @@ from lmms_fast.endpoints.load import parse_load
 from lmms_fast.endpoints.redact import redact
 from lmms_fast.endpoints.wire import parse
 from lmms_fast.journal.records import decode_line, encode_line, sample_record
-from lmms_fast.metrics.extract import EXTRACTORS
-from lmms_fast.metrics.match import MATCHERS
-from lmms_fast.metrics.score import ScoringRules, score
+from lmms_fast.metrics import EXTRACTORS, MATCHERS, Extractor, Matcher, Step, extracted
 from lmms_fast.types import Response, Sample
 from tests.fuzz.often import often
 
@@ -80,11 +78,14 @@ def test_nearly_a_completion(content: Any, cut: int) -> None:
      "\n", "<think>", "</think>", "[", "½", "²", "9" * 5000])).map("".join))  # fmt: skip
 def test_any_answer_can_be_scored(text: str) -> None:
     """By every rule, for every kind of question."""
-    for sample in (Sample("t", "i", (), ("A",), ("a cat", "a dog")), Sample("t", "i", (), ("3.5", "yes"))):
-        for extract in EXTRACTORS:
-            for match in MATCHERS:
-                options = {"pattern": r"[A-Z]"} if extract == "regex" else {}
-                assert 0 <= score(sample, text, ScoringRules(extract, options, match)).value <= 1
+    rules: list[Extractor | Matcher] = [*EXTRACTORS.values(), *MATCHERS.values()]
+    facts = {fact: "" for rule in rules for fact in rule.needs}
+    for choices, target in ((("a cat", "a dog"), ("A",)), ((), ("3.5", "yes"))):
+        sample = Sample("t", "i", (), target, choices, facts=facts)
+        for name in EXTRACTORS:
+            found = extracted(sample, text, [Step(name, {"pattern": r"[A-Z]"} if name == "regex" else {})])
+            for match in MATCHERS.values():
+                assert 0 <= match(found, sample).value <= 1
 
 
 NUMBERS = st.sampled_from(["nan", "inf", "-inf", "-1", "1e999", "²", "٣", "0", "6m0s", "20ms", "9" * 400 + "h", "1_0",

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from lmms_fast.media.encode import BadMedia, encode
+from lmms_fast.media.encode import BadMedia, to_send
 from tests.fuzz.often import often
 
 
@@ -43,8 +43,8 @@ def test_any_bytes_behind_a_name(magic: bytes, rest: bytes) -> None:
 
 def _encode(data: bytes) -> None:
     try:
-        mime, encoded = encode(data)
+        sent = to_send(data)
     except BadMedia:
         return
-    assert mime in ("image/png", "image/jpeg", "image/gif", "image/webp")
-    assert encoded
+    assert sent.mime in ("image/png", "image/jpeg", "image/gif", "image/webp")
+    assert sent.data

@@ -18,13 +18,6 @@ def scored(id: str, value: float | None, repeat: int = 0, answered: bool = True,
     return Scored(id, repeat, groups, value, answered)
 
 
-def mme(category: str, picture: str, *values: float | None) -> list[Scored]:
-    return [
-        scored(f"{category}/{picture}/{row}", value, category=category, question_id=picture)
-        for row, value in enumerate(values)
-    ]
-
-
 def test_mean_counts_what_was_not_measured_apart() -> None:
     """A failure is not a zero; silence is."""
     [found] = aggregate("mean", [scored("1", 1.0), scored("2", 0.0, answered=False), scored("3", None)], {})
@@ -56,42 +49,26 @@ def test_repeats_are_averaged_first() -> None:
     assert (found.value, found.stderr, found.n, found.n_failed) == (0.5, 0.5, 3, 1)
 
 
+OPTIONS = {"mean": {"by": ["category"]}, "macro": {"by": ["category"]}, "f1": {"by": ["category"]}}
+
+
 @given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1) | st.none(), st.sampled_from("ab"))), st.randoms())
 def test_order_never_shows(rows: list[tuple[int, float | None, str]], dice: random.Random) -> None:
     """Every aggregation gives the same numbers, to the last digit, whatever the order."""
-    given_rows = [
-        scored(str(id), value, repeat, category=group, question_id=str(id // 2))
-        for repeat, (id, value, group) in enumerate(rows)
-    ]
-    mixed = dice.sample(given_rows, len(given_rows))
-    for name in AGGREGATORS:
-        options = {"by": ["category"]} if name == "mean" else {}
-        found = aggregate(name, given_rows, options)
-        assert found == aggregate(name, mixed, options)
+    for name, rule in AGGREGATORS.items():
+        names = sorted(rule.needs | {"category"})
+        given_rows = [
+            Scored(
+                str(id), repeat, {**{one: str(id // 2) for one in names}, "category": group}, value, value is not None,
+                {"model": value or 0.0, "reference": 1.0}, "yes", ("yes",),
+            )
+            for repeat, (id, value, group) in enumerate(rows)
+        ]  # fmt: skip
+        mixed = dice.sample(given_rows, len(given_rows))
+        found = aggregate(name, given_rows, OPTIONS.get(name, {}))
+        assert found
+        assert found == aggregate(name, mixed, OPTIONS.get(name, {}))
         assert all(one.value is None or math.isfinite(one.value) for one in found)
-
-
-def test_mme_by_hand() -> None:
-    """100·acc + 100·acc+: three of four right, one picture of two fully right: 75 + 50."""
-    rows = mme("OCR", "1", 1.0, 1.0) + mme("OCR", "2", 1.0, 0.0) + mme("count", "1", 1.0, 1.0)
-    rows += mme("code_reasoning", "1", 0.0, 0.0)
-    assert [(one.metric, one.group, one.value, one.n) for one in aggregate("mme", rows, {})] == [
-        ("mme_perception_score", None, 325.0, 6),
-        ("mme_cognition_score", None, 0.0, 2),
-        ("mme_perception_score", "category=OCR", 125.0, 4),
-        ("mme_perception_score", "category=count", 200.0, 2),
-        ("mme_cognition_score", "category=code_reasoning", 0.0, 2),
-    ]
-
-
-def test_mme_leaves_out_broken_pairs() -> None:
-    """A pair with a member missing or failed counts as failed; a category of those has no value."""
-    rows = mme("OCR", "1", 1.0, 1.0) + mme("OCR", "2", 1.0, None) + mme("count", "1", 1.0)
-    headline, cognition, text, count = aggregate("mme", rows, {})
-    assert (headline.value, headline.n, headline.n_failed) == (200.0, 2, 3)
-    assert (cognition.value, cognition.n) == (None, 0)
-    assert (text.value, text.n_failed) == (200.0, 2)
-    assert (count.value, count.n, count.n_failed) == (None, 0, 1)
 
 
 def test_a_missing_group_is_named() -> None:
@@ -102,10 +79,14 @@ def test_a_missing_group_is_named() -> None:
 
 def test_unknown_names_are_refused() -> None:
     """Unknown aggregations and options are named with those that exist."""
-    with pytest.raises(TaskError, match="allowed: mean, mme"):
-        check_aggregate("median", {})
-    with pytest.raises(TaskError, match="allowed: metric, by"):
-        check_aggregate("mean", {"bye": []})
+    with pytest.raises(TaskError, match=r"allowed: .*mean, mme"):
+        check_aggregate("median", {}, ())
+    with pytest.raises(TaskError, match="allowed: by, each, metric"):
+        check_aggregate("mean", {"bye": []}, ())
+    with pytest.raises(TaskError, match="needs question_id"):
+        check_aggregate("mme", {}, ["category"])
+    with pytest.raises(TaskError, match="names the group 'subject'; the task has: kind"):
+        check_aggregate("mean", {"by": ["subject"]}, ["kind"])
 
 
 def test_group_mean_weighs() -> None:

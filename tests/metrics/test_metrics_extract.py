@@ -10,15 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lmms_fast.metrics import EXTRACTORS, strip_reasoning
-from lmms_fast.metrics.extract import _NUMBERS, RANDOM
+from lmms_fast.metrics.mmmu import _NUMBERS, RANDOM
 from lmms_fast.types import Sample
 
 ANIMALS = ("cat", "dog", "red bird", "bird")
 OPTIONS = {"regex": {"pattern": r"=\s?(\w+)", "group": 1}}
+FACTS = {fact: "" for rule in EXTRACTORS.values() for fact in rule.needs}
 
 
 def sample(*choices: str, id: str = "1") -> Sample:
-    return Sample("demo", id, (), ("B",), choices)
+    return Sample("demo", id, (), ("B",), choices, facts=FACTS)
 
 
 def read(rule: str, text: str, *choices: str) -> object:
@@ -292,11 +293,13 @@ HOSTILE = (
 @pytest.mark.parametrize("piece", HOSTILE)
 @pytest.mark.parametrize("end", ["", "x", "!"])
 def test_hostile_length_is_no_trouble(piece: str, end: str) -> None:
-    """100,000 characters of anything take every rule together well under a second."""
+    """100,000 characters of anything take every rule a fraction of a second."""
     text = (piece * 100_000)[:100_000] + end
     started = time.process_time()
     stripped = strip_reasoning(text)
+    assert time.process_time() - started < 0.2
     for rule in EXTRACTORS:
+        started = time.process_time()
         read(rule, stripped)
         read(rule, stripped, *ANIMALS)
-    assert time.process_time() - started < 2.0
+        assert time.process_time() - started < 0.4, rule

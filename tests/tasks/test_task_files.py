@@ -14,7 +14,7 @@ from lmms_fast.data.source import open_source
 from lmms_fast.errors import DataError, TaskError
 from lmms_fast.report.result import rules_of
 from lmms_fast.tasks.catalog import Catalog
-from lmms_fast.tasks.render import as_list
+from lmms_fast.tasks.render import as_list, fenced
 from lmms_fast.tasks.spec import Dataset, HubSource, Task, load_file
 from lmms_fast.types import Media
 
@@ -218,3 +218,32 @@ def test_hooks_come_from_the_named_folder_only(tmp_path: Path, name: str) -> Non
     (tmp_path / "hooked.yaml").write_text(HOOKED.replace("hooks.py", name))
     with pytest.raises(TaskError, match="the YAML's own folder"):
         load_file(tmp_path / "hooked.yaml")
+
+
+def test_files_extended_together(tmp_path: Path) -> None:
+    """The later ones win, and a null takes away what they say."""
+    smoke = Catalog().load("smoke_yesno").file
+    variants = "scoring_variants: {strict: {about: x, score: {extract: text}}}"
+    (tmp_path / "base.yaml").write_text(
+        smoke.read_text().replace("extends: _smoke.yaml", f"benchmark: b\nsource: s\nlicence: l\n{variants}")
+    )
+    (tmp_path / "_other.yaml").write_text("about: Other.\ngeneration: {max_tokens: 7}\nscoring_variants: null\n")
+    (tmp_path / "mine.yaml").write_text("extends: [base.yaml, _other.yaml]\ntask: mine\n")
+    mine = load_file(tmp_path / "mine.yaml")
+    assert isinstance(mine, Task)
+    assert (mine.about, mine.generation.max_tokens, dict(mine.scoring_variants)) == ("Other.", 7, {})
+    (tmp_path / "mine.yaml").write_text("extends: [base.yaml, base.yaml, base.yaml, base.yaml]\ntask: mine\n")
+    with pytest.raises(TaskError, match="more than 3 files"):
+        load_file(tmp_path / "mine.yaml")
+    (tmp_path / "mine.yaml").write_text("extends: mine.yaml\ntask: mine\n")
+    with pytest.raises(TaskError, match="may not extend itself"):
+        load_file(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize("text", ["", "a", "a ``` b", "```\n10\n```", "`" * 50, "~~~"])
+def test_a_fenced_text_cannot_end_its_block(text: str) -> None:
+    """Whatever backticks it holds."""
+    first, *inside, last = fenced(text).split("\n")
+    assert (first, "\n".join(inside)) == (last, text)
+    assert set(first) == {"`"}
+    assert first not in text

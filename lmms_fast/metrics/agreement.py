@@ -1,0 +1,74 @@
+"""How far answers and golds agree over many samples: F1 of each class, and whether they rank alike."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+from lmms_fast.metrics.aggregate import counted
+from lmms_fast.metrics.rule import Aggregator, Options
+from lmms_fast.types import Aggregate, Scored
+
+
+def _macro_f1(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
+    """The mean of the F1 of every class that a gold names, and each of them.
+
+    A sample's class is its first gold; an answer that is right counts as that class, another as what it says, and none
+    as a class that no gold has. F1 of a class is 2·TP / (2·TP + FP + FN), as scikit-learn has it.
+    """
+    used = [one for one in scored if one.value is not None and one.target]
+    golds = Counter(one.target[0] for one in used)
+    said = Counter(one.target[0] if one.value == 1.0 else one.answer for one in used)
+    right = Counter(one.target[0] for one in used if one.value == 1.0)
+    of_class = {name: 2 * right[name] / (golds[name] + said[name]) for name in sorted(golds)}
+    mean = math.fsum(of_class.values()) / len(of_class) if of_class else None
+    parts = [counted("f1", f"class={name}", value, None, [one for one in scored if one.target[:1] == (name,)])
+             for name, value in of_class.items()]  # fmt: skip
+    return [counted("macro_f1", None, mean, None, scored), *parts]
+
+
+def _spearman(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
+    """Spearman's rank correlation of answers and golds that are numbers; equal ones share their mean rank.
+
+    A sample whose answer is no number is left out, and counts as one without an answer. Over fewer than two samples, or
+    where all answers or all golds are equal, there is none.
+    """
+    read = [(_number(one.answer), _number(one.target[:1])) for one in scored if one.value is not None]
+    pairs = [(answer, gold) for answer, gold in read if answer is not None and gold is not None]
+    value = _correlation(_ranks([answer for answer, _ in pairs]), _ranks([gold for _, gold in pairs]))
+    return [counted("spearman", None, value, None, scored)]
+
+
+def _number(answer: str | Sequence[str | float] | None) -> float | None:
+    first = answer if isinstance(answer, str) or answer is None else next(iter(answer), None)
+    try:
+        found = float(first) if first is not None else math.nan
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    ordered = sorted(values)
+    first = {value: rank for rank, value in reversed(list(enumerate(ordered)))}
+    last = {value: rank for rank, value in enumerate(ordered)}
+    return [(first[value] + last[value]) / 2 for value in values]
+
+
+def _correlation(left: Sequence[float], right: Sequence[float]) -> float | None:
+    if len(left) < 2:
+        return None
+    middle = (len(left) - 1) / 2  # of ranks, ties or not
+    together = math.fsum((a - middle) * (b - middle) for a, b in zip(left, right, strict=True))
+    spread = math.fsum((a - middle) ** 2 for a in left) * math.fsum((b - middle) ** 2 for b in right)
+    return together / math.sqrt(spread) if spread else None
+
+
+AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
+    {
+        "macro_f1": Aggregator(_macro_f1),
+        "spearman": Aggregator(_spearman, bounded=False),
+    }
+)

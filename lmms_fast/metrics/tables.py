@@ -1,0 +1,90 @@
+"""Every rule by the name that a task's YAML uses. A new rule goes into the table of the module it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from lmms_fast.errors import TaskError
+from lmms_fast.metrics import aggregate as means
+from lmms_fast.metrics import (
+    aggregate_published,
+    agreement,
+    anls,
+    boxes,
+    captions,
+    cmmmu,
+    documents,
+    grouped,
+    ifeval,
+    letters,
+    letters_harness,
+    letters_published,
+    maths,
+    mmmu,
+    plain,
+    readers,
+    repeated,
+    rouge,
+    text,
+    vqa,
+    wer,
+    yes_no,
+)
+from lmms_fast.metrics.rule import NONE, Aggregator, Extractor, Matcher, Options, Reader, check_rule, merged
+from lmms_fast.types import Aggregate, Scored
+
+EXTRACTORS: Mapping[str, Extractor] = merged(
+    plain.EXTRACTORS,
+    yes_no.EXTRACTORS,
+    letters.EXTRACTORS,
+    letters_harness.EXTRACTORS,
+    letters_published.EXTRACTORS,
+    mmmu.EXTRACTORS,
+    cmmmu.EXTRACTORS,
+    maths.EXTRACTORS,
+    boxes.EXTRACTORS,
+)
+MATCHERS: Mapping[str, Matcher] = merged(
+    plain.MATCHERS,
+    yes_no.MATCHERS,
+    letters_published.MATCHERS,
+    mmmu.MATCHERS,
+    cmmmu.MATCHERS,
+    maths.MATCHERS,
+    boxes.MATCHERS,
+    text.MATCHERS,
+    anls.MATCHERS,
+    vqa.MATCHERS,
+    rouge.MATCHERS,
+    documents.MATCHERS,
+    ifeval.MATCHERS,
+    captions.MATCHERS,
+    wer.MATCHERS,
+)
+READERS: Mapping[str, Reader] = merged(readers.READERS)
+AGGREGATORS: Mapping[str, Aggregator] = merged(
+    means.AGGREGATORS,
+    grouped.AGGREGATORS,
+    aggregate_published.AGGREGATORS,
+    documents.AGGREGATORS,
+    ifeval.AGGREGATORS,
+    captions.AGGREGATORS,
+    repeated.AGGREGATORS,
+    agreement.AGGREGATORS,
+    wer.AGGREGATORS,
+)
+
+
+def aggregate(name: str, scored: Sequence[Scored], options: Options = NONE) -> list[Aggregate]:
+    """The named aggregation over the samples of a task; it must have passed `check_aggregate`. Raises TaskError."""
+    return AGGREGATORS[name](scored, options)
+
+
+def check_aggregate(name: str, options: Options, groups: Collection[str]) -> None:
+    """Raise TaskError for an aggregation, option or group that does not exist. `groups` are those the task declares."""
+    check_rule("report", name, options, AGGREGATORS, groups)
+    named = [(key, column) for key in ("by", "each") for column in options.get(key, ())]
+    named += [(key, options[key]) for key in ("within", "size") if isinstance(options.get(key), str)]
+    for key, column in named:
+        if column not in groups:
+            raise TaskError(f"report: `{key}` names the group '{column}'; the task has: {', '.join(groups) or 'none'}.")

@@ -1,0 +1,232 @@
+"""Answers made elsewhere → an ordinary run directory, which `score` and everything else reads."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from lmms_fast import __version__
+from lmms_fast.config.spec import make_spec
+from lmms_fast.data.feed import Selection, feed_task
+from lmms_fast.data.source import open_source
+from lmms_fast.errors import UsageError
+from lmms_fast.journal.records import sample_record
+from lmms_fast.journal.rundir import RunDir, write_bytes
+from lmms_fast.journal.store import Journal
+from lmms_fast.metrics import AGGREGATORS, EXTRACTORS, MATCHERS
+from lmms_fast.parity.readers import ID, RESPONSE, Row, choices, field, gold, listed, read_rows, response_name, text
+from lmms_fast.report.result import RunResult, finish, rules_of
+from lmms_fast.tasks.catalog import Catalog
+from lmms_fast.tasks.spec import Rule, Task
+from lmms_fast.types import Message, Response, Sample, Usage
+
+_FIELDS = frozenset({"id", "response", "target", "choices", "prompt", "repeat", "reasoning"})
+_PROMPT = ("prompt", "question", "query")
+
+
+@dataclass(frozen=True, slots=True)
+class RulesGiven:
+    """How answers to questions that no task of ours knows are scored."""
+
+    extract: tuple[Rule, ...]
+    match: Rule
+    report: tuple[Rule, ...]
+
+    def as_json(self) -> dict[str, Any]:
+        """For the manifest."""
+        return {"extract": [one.model_dump() for one in self.extract], "match": self.match.model_dump(),
+                "report": [one.model_dump() for one in self.report]}  # fmt: skip
+
+
+def rules_given(
+    extract: Sequence[str | Mapping[str, Any]] | str,
+    match: str | Mapping[str, Any],
+    report: Sequence[str | Mapping[str, Any]] | str,
+) -> RulesGiven:
+    """Rules by name, or with options. Raises UsageError."""
+    try:
+        return RulesGiven(_rules(extract), Rule.model_validate(match), _rules(report))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"a rule is a name or {{name: …, options: {{…}}}}, and not {first['input']!r}.") from None
+
+
+def _rules(given: Sequence[str | Mapping[str, Any]] | str) -> tuple[Rule, ...]:
+    return tuple(Rule.model_validate(one) for one in ([given] if isinstance(given, str) else given))
+
+
+def import_file(
+    path: Path,
+    *,
+    task: str | None,
+    rules: RulesGiven | None,
+    columns: Mapping[str, str],
+    out: Path | None,
+    model: str | None,
+    data_dir: Path | None,
+    include_path: Sequence[Path],
+    fresh: bool,
+) -> RunResult:
+    """Write a run directory from a file of answers, and score it. Raises UsageError, DataError, StorageError.
+
+    By a task's name or by rules. `columns` map our names (id, response, target, choices, groups.NAME, facts.NAME) to
+    the file's. Where the file has no targets, the task's data have them.
+    """
+    if (task is None) == (rules is None):
+        raise UsageError("import: name a task (--task), or rules (--extract, with --match and --report).")
+    rows = [_mapped(row, columns) for row in read_rows(path)]
+    said = response_name(rows[0]) if rows else None
+    if said is None:
+        raise UsageError(f"{path}: has no column of responses ({', '.join(RESPONSE[:3])}); map it with --column "
+                         f"response=NAME. It has: {', '.join(map(str, rows[0])) if rows else 'no rows'}.")  # fmt: skip
+    digest = hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
+    name = task or re.sub(r"[^\w-]+", "_", path.stem).strip("_") or "imported"
+    out = out or Path("runs") / f"imported_{name}_{digest[:8]}"
+    identity: dict[str, Any] = {"model": model, "tasks": [name], "imported": digest, "columns": dict(columns),
+                "rules": rules.as_json() if rules else None}  # fmt: skip
+    file = out / f"{name}.yaml"
+    chosen = Catalog(include_path).load(name) if rules is None else _task(name, path, rows[0], rules, file)
+    if not isinstance(chosen, Task):
+        raise UsageError(f"--task {task}: is a group; name one of {', '.join(chosen.tasks)}.")
+    rules_of(chosen)
+    has_targets = any(gold(row, said) is not None for row in rows)
+    samples = _from_rows(path, rows, chosen, said) if has_targets else _from_data(path, rows, chosen, data_dir)
+    spec = make_spec({"tasks": (name,), "model": model, "output_dir": out, "include_path": include_path})
+    session: dict[str, Any] = {
+        "started": _now(), "command": [Path(sys.argv[0]).name, *sys.argv[1:]], "spec": spec.model_dump(mode="json"),
+        "versions": {"lmms-fast": __version__}, "data": {name: str(path)}, "samples": {name: len(samples)},
+    }  # fmt: skip
+    with RunDir(out, fresh=fresh) as directory:
+        directory.claim(identity)
+        if rules is not None:
+            definition = chosen.model_dump(mode="json", exclude_defaults=True)
+            write_bytes(file, yaml.safe_dump(definition, sort_keys=False, allow_unicode=True).encode())
+        with Journal(directory.journal) as journal:
+            for number, (sample, row) in enumerate(samples):
+                if not journal.finished(sample.key):
+                    journal.append(sample_record(sample, number, ()), _response(sample, row, said))
+            session |= {"ended": _now(), "stopped": None}
+            directory.write("manifest.json", {"identity": identity, "sessions": [session], "complete": True})
+            return finish(directory, journal, [chosen], [])
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def _mapped(row: Row, columns: Mapping[str, str]) -> Row:
+    """A row under our names too. Raises UsageError for a column that it lacks."""
+    for name, column in columns.items():
+        if not (name in _FIELDS or name.startswith(("groups.", "facts."))):
+            raise UsageError(f"--column {name}={column}: the name is one of {', '.join(sorted(_FIELDS))}, groups.NAME, "
+                             "facts.NAME.")  # fmt: skip
+        if column not in row:
+            raise UsageError(f"--column {name}={column}: the file has no '{column}'; it has: "
+                             f"{', '.join(map(str, row))}.")  # fmt: skip
+    return {**row, **{name: row[column] for name, column in columns.items()}}
+
+
+def _task(name: str, path: Path, row: Row, rules: RulesGiven, file: Path) -> Task:
+    """The definition that goes with the run: the rules, and the groups and facts that they read or the file names."""
+    groups, facts = _prefixed(row, "groups."), _prefixed(row, "facts.")
+    for report in rules.report:
+        by = report.options.get("by", ())
+        groups |= {*_needs(AGGREGATORS, report), *([by] if isinstance(by, str) else by)}
+    for rule, table in ((rules.match, MATCHERS), *((one, EXTRACTORS) for one in rules.extract)):
+        facts |= _needs(table, rule)
+    written = rules.as_json()
+    return Task.model_validate({
+        "task": name, "benchmark": name, "about": f"Answers imported from {path.name}.", "source": path.name,
+        "licence": "that of the file", "dataset": {"files": [path.name]}, "id": "{{ id }}",
+        "prompt": {"user": [{"text": "{{ prompt }}"}]}, "target": {"column": "target"},
+        "groups": {one: f"{{{{ {one} }}}}" for one in sorted(groups)},
+        "facts": {one: f"{{{{ {one} }}}}" for one in sorted(facts)},
+        "score": {key: written[key] for key in ("extract", "match")}, "report": written["report"], "file": file,
+    })  # fmt: skip
+
+
+def _needs(table: Mapping[str, Any], rule: Rule) -> frozenset[str]:
+    """What a rule reads of each row; nothing for one that does not exist, which is answered when rules are checked."""
+    needs: frozenset[str] = table[rule.name].needs if rule.name in table else frozenset()
+    return needs
+
+
+def _prefixed(row: Row, prefix: str) -> set[str]:
+    return {str(name).removeprefix(prefix) for name in row if str(name).startswith(prefix)}
+
+
+def _from_rows(path: Path, rows: Sequence[Row], task: Task, said: str) -> list[tuple[Sample, Row]]:
+    """Samples as the file has them."""
+    found = []
+    for number, row in enumerate(rows):
+        prompt = field(row, _PROMPT)
+        found.append((
+            Sample(
+                task.task, text(number if (id := field(row, ID)) is None else id),
+                () if prompt is None else (Message("user", (text(prompt),)),),
+                listed(gold(row, said)), choices(row),
+                _values(path, row, "groups", task.groups), _values(path, row, "facts", task.facts),
+                int(row.get("repeat") or 0),
+            ), row,
+        ))  # fmt: skip
+    _check_unique(path, [sample.key for sample, _ in found])
+    return found
+
+
+def _values(path: Path, row: Row, kind: str, names: Collection[str]) -> dict[str, str]:
+    """Groups or facts of a row: the column ``groups.NAME``, or NAME. Raises UsageError where it has neither."""
+    found = {name: field(row, (f"{kind}.{name}", name)) for name in names}
+    if missing := [name for name in names if f"{kind}.{name}" not in row and name not in row]:
+        raise UsageError(f"{path}: the rules read '{missing[0]}' of each row; add a column of that name, or map one "
+                         f"with --column {kind}.{missing[0]}=NAME.")  # fmt: skip
+    return {name: text(value) for name, value in found.items()}
+
+
+def _from_data(path: Path, rows: Sequence[Row], task: Task, data_dir: Path | None) -> list[tuple[Sample, Row]]:
+    """Samples of the task's data that the file answers, in the data's order."""
+    if any(field(row, ID) is None for row in rows):
+        raise UsageError(f"{path}: has neither targets nor ids; with ids the targets come from the task's data.")
+    answers = {(text(field(row, ID)), int(row.get("repeat") or 0)): row for row in rows}
+    _check_unique(path, [f"{field(row, ID)}#{row.get('repeat') or 0}" for row in rows])
+    repeats = sorted({repeat for _, repeat in answers})
+    found = []
+    for fed in _fed(task, data_dir):
+        for repeat in repeats:
+            if (row := answers.pop((fed.id, repeat), None)) is not None:
+                found.append((replace(fed, repeat=repeat), row))
+    if answers:
+        raise UsageError(f"{path}: {len(answers)} of {len(rows)} ids are not in the data of {task.task}, such as "
+                         f"'{next(iter(answers))[0]}'.")  # fmt: skip
+    return found
+
+
+def _fed(task: Task, data_dir: Path | None) -> Iterator[Sample]:
+    for fed in feed_task(task, open_source(task, data_dir), Selection(), lambda _: False):
+        if fed.failure is None:
+            yield fed.sample
+
+
+def _check_unique(path: Path, keys: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for key in keys:
+        if key in seen:
+            raise UsageError(f"{path}: '{key}' occurs twice; ids must be unique, or map another column with "
+                             "--column id=NAME.")  # fmt: skip
+        seen.add(key)
+
+
+def _response(sample: Sample, row: Row, said: str) -> Response:
+    reasoning = row.get("reasoning")
+    return Response(
+        sample.key, text(row.get(said)), None if reasoning is None else text(reasoning), None, Usage(), 0.0, 1,
+        "imported",
+    )  # fmt: skip

@@ -1,0 +1,160 @@
+"""Every bundled task on small data in the hub's schema: what it asks, and how a real endpoint's answers score."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pybase64
+import pytest
+from aiohttp import web
+
+from lmms_fast import evaluate
+from lmms_fast.data.feed import Selection, feed_task
+from lmms_fast.data.source import open_source
+from lmms_fast.report.result import RunResult
+from lmms_fast.tasks.catalog import Catalog
+from lmms_fast.tasks.spec import Task
+from lmms_fast.types import Media, Sample
+from tests.catalogue.hub import everything, name_of, write
+from tests.servers.stand_in import completion
+
+TASKS = {name: task for name in Catalog().names()
+         if isinstance(task := Catalog().load(name), Task) and task.dataset.hub}  # fmt: skip
+WRONG = "zzz"
+Asked = tuple[str, ...]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all the datasets."""
+    folder = tmp_path_factory.mktemp("hub")
+    write(folder, everything().datasets)
+    return folder
+
+
+def samples(task: Task, hub: Path) -> list[Sample]:
+    """What a task asks."""
+    fed = list(feed_task(task, open_source(task, hub), Selection(), lambda _: False))
+    assert [one.failure for one in fed if one.failure] == []
+    return [one.sample for one in fed]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_is_asked(name: str, hub: Path) -> None:
+    """The parts of the first sample's turn, to the letter."""
+    first = samples(TASKS[name], hub)[0]
+    parts = [f"<{name_of(part.read())}>" if isinstance(part, Media) else part for part in first.messages[-1].parts]
+    assert parts == everything().prompts[name]
+
+
+class Oracle:
+    """A server that knows the answer to every question, and another for what it does not know."""
+
+    def __init__(self, answers: Mapping[Asked, str]) -> None:
+        self._answers = answers
+        self.url = ""
+
+    async def models(self, _: web.Request) -> web.Response:
+        """The one model it serves."""
+        return web.json_response({"object": "list", "data": [{"id": "oracle"}]})
+
+    async def chat(self, request: web.Request) -> web.Response:
+        """The answer, by the whole turn."""
+        turn = (await request.json())["messages"][-1]["content"]
+        return web.json_response(completion(self._answers.get(_asked_by(turn), WRONG)))
+
+
+def _asked_by(turn: Any) -> Asked:
+    parts = [{"type": "text", "text": turn}] if isinstance(turn, str) else turn
+    return tuple(part["text"] if part["type"] == "text" else _name(_bytes(part["image_url"]["url"])) for part in parts)
+
+
+def _bytes(url: str) -> bytes:
+    data: bytes = pybase64.b64decode(url.partition(",")[2])
+    return data
+
+
+def _asked(sample: Sample) -> Asked:
+    return tuple(_name(part.read()) if isinstance(part, Media) else part for part in sample.messages[-1].parts)
+
+
+def _name(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def oracle(hub: Path) -> Iterator[str]:
+    """The address of a server that is always right."""
+    right = everything().right
+    answers = {}
+    for name, task in TASKS.items():
+        for sample in samples(task, hub):
+            answer = right[name](sample) if name in right else (*sample.target, "x")[0]
+            assert answers.setdefault(_asked(sample), answer) == answer, f"{name}: asked alike, to be answered apart"
+    yield from _serving(Oracle(answers))
+
+
+@pytest.fixture(scope="module")
+def fool() -> Iterator[str]:
+    """The address of a server that is always wrong."""
+    yield from _serving(Oracle({}))
+
+
+def _serving(oracle: Oracle) -> Iterator[str]:
+    loop = asyncio.new_event_loop()
+    app = web.Application(client_max_size=1 << 30)
+    app.add_routes([web.get("/v1/models", oracle.models), web.post("/v1/chat/completions", oracle.chat)])
+    runner = web.AppRunner(app)
+
+    async def start() -> int:
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port: int = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        return port
+
+    port = loop.run_until_complete(start())
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{port}/v1"
+    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture(scope="module")
+def by_the_oracle(hub: Path, oracle: str, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """All tasks in one run, answered right."""
+    return evaluate(list(TASKS), oracle, data_dir=hub, output_dir=tmp_path_factory.mktemp("right") / "run")
+
+
+@pytest.fixture(scope="module")
+def by_the_fool(hub: Path, fool: str, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
+    """All tasks in one run, answered wrong."""
+    return evaluate(list(TASKS), fool, data_dir=hub, output_dir=tmp_path_factory.mktemp("wrong") / "run")
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_is_right(name: str, by_the_oracle: RunResult) -> None:
+    """A model that is always right has the best score there is."""
+    found = by_the_oracle.tasks[name]
+    assert found.outcomes.get("not_measured", 0) == 0
+    best = everything().best.get(name, 1.0)
+    value = found.aggregates[0].value if found.aggregates else None
+    assert value == (best if best is None else pytest.approx(best))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_what_is_wrong(name: str, by_the_fool: RunResult) -> None:
+    """A model that is always wrong has the worst."""
+    found = by_the_fool.tasks[name]
+    assert found.outcomes.get("not_measured", 0) == 0
+    worst = everything().worst.get(name, 0.0)
+    value = found.aggregates[0].value if found.aggregates else None
+    assert value == (worst if worst is None else pytest.approx(worst))

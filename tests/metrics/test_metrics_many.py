@@ -1,0 +1,112 @@
+"""Numbers over many samples or answers: pass@k, majority, F1 of classes, rank correlation, word errors."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lmms_fast.errors import TaskError
+from lmms_fast.metrics import MATCHERS, aggregate, check_aggregate
+from lmms_fast.metrics.wer import basic_words
+from lmms_fast.types import Prediction, Sample, Scored
+
+
+def one(id: str, value: float | None, answer: str | None = "x", target: str = "x", repeat: int = 0) -> Scored:
+    return Scored(id, repeat, {}, value, answer is not None, {}, answer, (target,))
+
+
+def answers(id: str, *values: float | None) -> list[Scored]:
+    return [one(id, value, repeat=repeat) for repeat, value in enumerate(values)]
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=7), st.integers(1, 7))
+def test_pass_at_k_is_the_share_of_choices_with_a_right_one(right: list[bool], k: int) -> None:
+    """Counted over every choice of k answers."""
+    [found] = aggregate("pass_at_k", answers("1", *map(float, right)), {"k": [k]})
+    if k > len(right):
+        assert found.value is None
+        return
+    choices = list(itertools.combinations(right, k))
+    assert found.value == pytest.approx(sum(map(any, choices)) / len(choices))
+    assert found.metric == f"pass@{k}"
+
+
+def test_pass_at_k_leaves_out_what_was_not_measured() -> None:
+    """A failure is no wrong answer: with one of two measured, pass@2 has nothing to say about the question."""
+    rows = [*answers("1", 1.0, None), *answers("2", 0.0, 1.0)]
+    one_of, both = aggregate("pass_at_k", rows, {"k": [1, 2]})
+    assert (one_of.value, both.value) == (0.75, 1.0)
+    assert (one_of.n, one_of.n_failed) == (3, 1)
+
+
+def test_majority() -> None:
+    """The first k vote, silence does not, and of equals the first named counts."""
+    rows = [one("1", float(said == "b"), said, "b", repeat) for repeat, said in enumerate(["a", "b", "b", "a", "a"])]
+    assert [found.value for found in aggregate("majority", rows, {"k": [1, 3, 4, 5]})] == [0.0, 1.0, 0.0, 0.0]
+    silent = [one("1", 0.0, None), one("1", 1.0, "b", "b", 1)]
+    assert aggregate("majority", silent, {"k": [2]})[0].value == 1.0
+    assert aggregate("majority", silent[:1], {})[0].value == 0.0
+
+
+@pytest.mark.parametrize("k", [[], [0], 3, ["2"]])
+def test_k_is_checked(k: object) -> None:
+    """Before anything is asked."""
+    with pytest.raises(TaskError, match="`k` is a list"):
+        check_aggregate("pass_at_k", {"k": k}, ())
+
+
+def test_macro_f1_by_hand() -> None:
+    """cat: 1 right of 2, said 2 times; dog: 1 of 1, said once more by mistake."""
+    rows = [one("1", 1.0, "CAT", "cat"), one("2", 0.0, "dog", "cat"), one("3", 1.0, "dog", "dog"),
+            one("4", 0.0, None, "cow"), one("5", None, None, "cow")]  # fmt: skip
+    macro, cat, cow, dog = aggregate("macro_f1", rows, {})
+    assert (cat.value, dog.value, cow.value) == (2 / 3, 2 / 3, 0.0)
+    assert macro.value == pytest.approx(4 / 9)
+    assert (macro.n, macro.n_no_answer, macro.n_failed) == (4, 1, 1)
+
+
+def ranked(*pairs: tuple[str | None, str]) -> float | None:
+    return aggregate("spearman", [one(str(n), 0.0, said, gold) for n, (said, gold) in enumerate(pairs)], {})[0].value
+
+
+def test_spearman_by_hand() -> None:
+    """Ties share their mean rank; what is no number is left out."""
+    assert ranked(("1", "10"), ("2", "20"), ("3", "70")) == pytest.approx(1.0)
+    assert ranked(("1", "3"), ("2", "2"), ("3", "1")) == pytest.approx(-1.0)
+    assert ranked(("1", "1"), ("2", "2"), ("3", "3"), ("4", "5"), ("5", "4")) == pytest.approx(0.9)
+    assert ranked(("1", "1"), ("1", "2"), ("2", "3")) == pytest.approx(math.sqrt(3) / 2)
+    assert ranked(("1", "1"), ("?", "9"), (None, "2"), ("2", "2")) == pytest.approx(1.0)
+    assert ranked(("1", "1"), ("1", "2")) is None
+    assert ranked(("1", "1")) is None
+    assert ranked(("nan", "1"), ("inf", "2")) is None
+
+
+@pytest.mark.parametrize(
+    ("said", "reference", "percent"),
+    [
+        ("the cat sat", "THE CAT SAT", 0.0), ("The cat, sat.", "the cat sat", 0.0), ("the cat", "the cat sat", 100 / 3),
+        ("the dog sat down", "the cat sat", 200 / 3), ("", "a b", 100.0), (None, "a b", 100.0),
+        ("a b c d e f", "a", 500.0), ("[noise] a (laughs) b", "a b", 0.0), ("ｃａｆé", "café", 0.0), ("", "", None),
+    ],
+)  # fmt: skip
+def test_word_errors(said: str | None, reference: str, percent: float | None) -> None:
+    """Edits per word of the reference."""
+    [found] = aggregate("wer", [one("1", 0.0, said, reference)], {})
+    assert found.value == (percent if percent is None else pytest.approx(percent))
+
+
+def test_word_errors_are_of_the_corpus() -> None:
+    """Not a mean of rates: long utterances weigh more."""
+    rows = [one("1", 0.0, "a", "b"), one("2", 1.0, "a b c", "a b c")]
+    assert aggregate("wer", rows, {})[0].value == 25.0
+    assert MATCHERS["wer"](Prediction("a b x", "t"), Sample("t", "1", (), ("a b c",))).value == pytest.approx(2 / 3)
+
+
+def test_nested_brackets_take_linear_time() -> None:
+    """And nothing is lost that is not in brackets."""
+    assert basic_words("(" * 50_000 + "a") == ["a"]
+    assert len(basic_words("a " * 50_000)) == 50_000
