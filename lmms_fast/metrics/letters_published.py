@@ -267,9 +267,9 @@ def _m3cot(text: str, sample: Sample, _: Options) -> Prediction:
     last letter in brackets; else the last option whose text occurs, whatever the case; else the last option whose
     letter is a word, in upper case before lower case, so that "A cat or a dog" may be A for its article.
     """
-    _, marked, stated = text.rpartition("[Answer]")
-    if marked:
-        stated = re.split(r"\[Rationale\]|\[Context\]", stated, maxsplit=1)[0]
+    stated = text
+    if "[Answer]" in text:
+        stated = re.split(r"\[Rationale\]|\[Context\]", text.rpartition("[Answer]")[2], maxsplit=1)[0]
     if bracketed := _M3COT_BRACKETS.findall(stated):
         return Prediction(bracketed[-1].upper(), "m3cot: (X)")
     options = dict(zip(LETTERS, sample.choices, strict=False))

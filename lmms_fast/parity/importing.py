@@ -6,7 +6,7 @@ import hashlib
 import re
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from lmms_fast import __version__
 from lmms_fast.config.spec import make_spec
 from lmms_fast.data.feed import Selection, feed_task
 from lmms_fast.data.source import open_source
-from lmms_fast.errors import UsageError
+from lmms_fast.errors import DataError, UsageError
 from lmms_fast.journal.records import sample_record
 from lmms_fast.journal.rundir import RunDir, write_bytes
 from lmms_fast.journal.store import Journal
@@ -79,7 +79,7 @@ def import_file(
     """Write a run directory from a file of answers, and score it. Raises UsageError, DataError, StorageError.
 
     By a task's name or by rules. `columns` map our names (id, response, target, choices, groups.NAME, facts.NAME) to
-    the file's. Where the file has no targets, the task's data have them.
+    the file's. What a task needs and the file lacks (targets, groups, facts) comes from the task's data, by id.
     """
     if (task is None) == (rules is None):
         raise UsageError("import: name a task (--task), or rules (--extract, with --match and --report).")
@@ -92,14 +92,20 @@ def import_file(
     name = task or re.sub(r"[^\w-]+", "_", path.stem).strip("_") or "imported"
     out = out or Path("runs") / f"imported_{name}_{digest[:8]}"
     identity: dict[str, Any] = {"model": model, "tasks": [name], "imported": digest, "columns": dict(columns),
-                "rules": rules.as_json() if rules else None}  # fmt: skip
+                                "rules": rules.as_json() if rules else None}  # fmt: skip
     file = out / f"{name}.yaml"
     chosen = Catalog(include_path).load(name) if rules is None else _task(name, path, rows[0], rules, file)
     if not isinstance(chosen, Task):
         raise UsageError(f"--task {task}: is a group; name one of {', '.join(chosen.tasks)}.")
     rules_of(chosen)
-    has_targets = any(gold(row, said) is not None for row in rows)
-    samples = _from_rows(path, rows, chosen, said) if has_targets else _from_data(path, rows, chosen, data_dir)
+    lacking = _lacking(rows[0], chosen, said)
+    if lacking is None:
+        samples = _from_rows(path, rows, chosen, said)
+    elif rules is None and all(field(row, ID) is not None for row in rows):
+        samples = _from_data(path, rows, chosen, lacking, data_dir)
+    else:
+        raise UsageError(f"{path}: has no column '{lacking}', which is needed of each row; map one with --column "
+                         f"{lacking}=NAME, or give ids and a task whose data have it.")  # fmt: skip
     spec = make_spec({"tasks": (name,), "model": model, "output_dir": out, "include_path": include_path})
     session: dict[str, Any] = {
         "started": _now(), "command": [Path(sys.argv[0]).name, *sys.argv[1:]], "spec": spec.model_dump(mode="json"),
@@ -165,54 +171,68 @@ def _prefixed(row: Row, prefix: str) -> set[str]:
 
 
 def _from_rows(path: Path, rows: Sequence[Row], task: Task, said: str) -> list[tuple[Sample, Row]]:
-    """Samples as the file has them."""
+    """Samples as the file has them. Raises UsageError for a row without a target."""
     found = []
     for number, row in enumerate(rows):
-        prompt = field(row, _PROMPT)
+        prompt, target = field(row, _PROMPT), gold(row, said)
+        if target is None:
+            raise UsageError(f"{path}: row {number + 1} has no target, and others have one.")
         found.append((
             Sample(
                 task.task, text(number if (id := field(row, ID)) is None else id),
                 () if prompt is None else (Message("user", (text(prompt),)),),
-                listed(gold(row, said)), choices(row),
-                _values(path, row, "groups", task.groups), _values(path, row, "facts", task.facts),
-                int(row.get("repeat") or 0),
+                listed(target), choices(row), _values(row, "groups", task.groups), _values(row, "facts", task.facts),
+                _repeat(path, row),
             ), row,
         ))  # fmt: skip
     _check_unique(path, [sample.key for sample, _ in found])
     return found
 
 
-def _values(path: Path, row: Row, kind: str, names: Collection[str]) -> dict[str, str]:
-    """Groups or facts of a row: the column ``groups.NAME``, or NAME. Raises UsageError where it has neither."""
-    found = {name: field(row, (f"{kind}.{name}", name)) for name in names}
-    if missing := [name for name in names if f"{kind}.{name}" not in row and name not in row]:
-        raise UsageError(f"{path}: the rules read '{missing[0]}' of each row; add a column of that name, or map one "
-                         f"with --column {kind}.{missing[0]}=NAME.")  # fmt: skip
-    return {name: text(value) for name, value in found.items()}
+def _lacking(row: Row, task: Task, said: str) -> str | None:
+    """The first of the columns that scoring needs and the file has not, by our name; None where it has all."""
+    if task.target is not None and gold(row, said) is None:
+        return "target"
+    needed = [(kind, name) for kind, names in (("groups", task.groups), ("facts", task.facts)) for name in names]
+    return next((f"{kind}.{name}" for kind, name in needed if not {f"{kind}.{name}", name} & row.keys()), None)
 
 
-def _from_data(path: Path, rows: Sequence[Row], task: Task, data_dir: Path | None) -> list[tuple[Sample, Row]]:
+def _values(row: Row, kind: str, names: Collection[str]) -> dict[str, str]:
+    """Groups or facts of a row: the column ``groups.NAME``, or NAME."""
+    return {name: text(field(row, (f"{kind}.{name}", name))) for name in names}
+
+
+def _repeat(path: Path, row: Row) -> int:
+    written = text(row.get("repeat")) or "0"
+    if not written.isdecimal():
+        raise UsageError(f"{path}: a repeat is a whole number from 0, and not {written!r}.")
+    return int(written)
+
+
+def _from_data(
+    path: Path, rows: Sequence[Row], task: Task, lacking: str, data_dir: Path | None
+) -> list[tuple[Sample, Row]]:
     """Samples of the task's data that the file answers, in the data's order."""
-    if any(field(row, ID) is None for row in rows):
-        raise UsageError(f"{path}: has neither targets nor ids; with ids the targets come from the task's data.")
-    answers = {(text(field(row, ID)), int(row.get("repeat") or 0)): row for row in rows}
-    _check_unique(path, [f"{field(row, ID)}#{row.get('repeat') or 0}" for row in rows])
+    named = [(text(field(row, ID)), _repeat(path, row)) for row in rows]
+    _check_unique(path, [f"{id}#{repeat}" for id, repeat in named])
+    answers = dict(zip(named, rows, strict=True))
     repeats = sorted({repeat for _, repeat in answers})
     found = []
-    for fed in _fed(task, data_dir):
+    try:
+        source = open_source(task, data_dir)
+    except DataError as error:
+        raise DataError(
+            f"{path}: has no column '{lacking}' (map one with --column {lacking}=NAME), so the task's data are needed. "
+            f"{error}"
+        ) from None
+    for fed in feed_task(task, source, Selection(), lambda _: False):
         for repeat in repeats:
-            if (row := answers.pop((fed.id, repeat), None)) is not None:
-                found.append((replace(fed, repeat=repeat), row))
+            if fed.failure is None and (row := answers.pop((fed.sample.id, repeat), None)) is not None:
+                found.append((replace(fed.sample, repeat=repeat), row))
     if answers:
         raise UsageError(f"{path}: {len(answers)} of {len(rows)} ids are not in the data of {task.task}, such as "
                          f"'{next(iter(answers))[0]}'.")  # fmt: skip
     return found
-
-
-def _fed(task: Task, data_dir: Path | None) -> Iterator[Sample]:
-    for fed in feed_task(task, open_source(task, data_dir), Selection(), lambda _: False):
-        if fed.failure is None:
-            yield fed.sample
 
 
 def _check_unique(path: Path, keys: Sequence[str]) -> None:

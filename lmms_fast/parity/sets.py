@@ -101,11 +101,10 @@ def scored(items: Sequence[Item], extract: str | Step | Sequence[str | Step], ma
     return Run(tuple(items), tuple(score(item.sample, item.text, rules) for item in items))
 
 
-def plain(run: Run, *notes: str, **more: float) -> Found:
+def plain(run: Run, **more: float) -> Found:
     """The figures that every set has: the number of right ones and their share."""
-    share = run.mean()
-    figures = {"correct": run.correct, **dict.fromkeys(SHARES, share), **more}
-    return Found(figures, run, run.undecided, notes=notes)
+    return Found({"correct": run.correct, **dict.fromkeys(SHARES, run.mean()), **more}, run, run.undecided)
+
 
 SHARES = ("acc", "accuracy", "Overall", "overall", "score", "avg", "mean", "published")
 """Names of the headline, as a share or in percent, whichever was published."""
@@ -132,7 +131,7 @@ def _mmmu(_: Entry, paths: Paths) -> Found:
     for item, verdict in zip(run.items, run.scores, strict=True):
         undecided = item.sample.choices and verdict.prediction.answer is None
         letters = [chr(ord("A") + number) for number in range(len(item.sample.choices))]
-        rolled.append(scored_as(item, dice.choice(letters), "the reference's dice") if undecided else verdict)
+        rolled.append(_picked(item, dice.choice(letters), "the reference's dice") if undecided else verdict)
     whole = Run(run.items, tuple(rolled))
     silent = sum(bool(item.sample.choices) and verdict.prediction.answer is None
                  for item, verdict in zip(run.items, run.scores, strict=True))  # fmt: skip
@@ -140,7 +139,7 @@ def _mmmu(_: Entry, paths: Paths) -> Found:
     return replace(with_groups(found, "domain", "subject"), undecided=run.undecided)
 
 
-def scored_as(item: Item, answer: str, rule: str) -> Score:
+def _picked(item: Item, answer: str, rule: str) -> Score:
     """An answer that does not come from the response: what dice or a stored pick make of an item."""
     verdict = scored([replace(item, text=answer)], "text").scores[0]
     return replace(verdict, prediction=replace(verdict.prediction, rule=rule))
@@ -170,7 +169,7 @@ def _mmmu_pro(_: Entry, paths: Paths) -> Found:
     run = scored(formats.mmmu_pro(paths), "mmmu_pro")
     pairs = list(zip(run.items, run.scores, strict=True))
     whole = Run(run.items, tuple(
-        scored_as(item, item.theirs, "the published pick") if verdict.prediction.answer is None and item.theirs
+        _picked(item, item.theirs, "the published pick") if verdict.prediction.answer is None and item.theirs
         else verdict for item, verdict in pairs
     ))  # fmt: skip
     found = plain(whole, deterministic_correct=run.correct, random_fallback_items=run.undecided)

@@ -198,9 +198,9 @@ class Renderer:
                 value = names.get(column) if part.optional else self._column(names, column)
                 if part.optional and value in (None, "", []):
                     continue
-                for item in value if isinstance(value, list) else [value]:
                 if isinstance(value, str) and value.startswith("["):  # a list, as files of text spell it
                     value = list(as_list(value))
+                for item in value if isinstance(value, list) else [value]:
                     found = find(item, column)
                     yield found if shape is None or part.draw is None else _drawn(found, part.draw, shape(names))
 

@@ -113,6 +113,10 @@ def test_a_task_with_targets_in_its_data(tmp_path: Path) -> None:
     assert (result.score("mine"), result.samples) == (0.5, 2)
     lines = [json.loads(line) for line in (tmp_path / "run" / "samples_mine.jsonl").read_text().splitlines()]
     assert [line["id"] for line in lines] == ["a", "c"]
+    content["groups"] = {"first": "{{ q }}"}  # what the file lacks comes from the data, though it has targets
+    (folder / "mine.yaml").write_text(yaml.safe_dump(content))
+    graded = write(tmp_path / "c.csv", [{"id": "c", "response": "C", "target": "no"}])
+    assert import_responses(graded, "mine", out=tmp_path / "third", include_path=[folder]).score("mine") == 1.0
     unknown = write(tmp_path / "b.csv", [{"id": "z", "response": "C"}])
     with pytest.raises(UsageError, match="1 of 1 ids are not in the data of mine, such as 'z'"):
         import_responses(unknown, "mine", out=tmp_path / "other", include_path=[folder])
@@ -133,8 +137,8 @@ def test_repeats(tmp_path: Path) -> None:
         (ROWS, {}, "name a task"),
         (ROWS, {"task": "mmmu_val", "extract": "text"}, "name a task"),
         (ROWS, {"extract": "lettre"}, "'lettre' is not a rule"),
-        (ROWS, {"extract": "text", "match": "contains_gold"}, "reads? 'dataset' of each row"),
-        (ROWS, {"extract": "text", "report": "mme"}, "read 'question_id' of each row"),
+        (ROWS, {"extract": "text", "match": "contains_gold"}, "no column 'facts.dataset'"),
+        (ROWS, {"extract": "text", "report": "mme"}, "no column 'groups.question_id'"),
         (ROWS, {"extract": "text", "columns": {"response": "said"}}, "has no 'said'"),
         (ROWS, {"extract": "text", "columns": {"reponse": "prediction"}}, "the name is one of"),
         (ROWS, {"extract": "text", "match": 7}, "a rule is a name"),
@@ -142,8 +146,10 @@ def test_repeats(tmp_path: Path) -> None:
         (ROWS, {"task": "mmmu_vall"}, "unknown task"),
         ([], {"extract": "text"}, "no column of responses"),
         ([{"a": 1}], {"extract": "text"}, "no column of responses"),
-        ([{"response": "x"}], {"extract": "text"}, "neither targets nor ids"),
+        ([{"response": "x"}], {"extract": "text"}, "no column 'target'"),
         ([ROWS[0], ROWS[0]], {"extract": "text"}, "occurs twice"),
+        ([ROWS[0], {"index": 2, "prediction": "x"}], {"extract": "text"}, "row 2 has no target"),
+        ([{"response": "x", "target": "x", "repeat": "second"}], {"extract": "text"}, "whole number"),
     ],
 )
 def test_mistakes_are_one_sentence(
