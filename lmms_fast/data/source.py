@@ -16,8 +16,8 @@ from typing import Any
 import pyarrow as pa
 
 from lmms_fast.errors import DataError
-from lmms_fast.tasks.files import FORMATS, Columns, Lookup, count_rows, read_rows
-from lmms_fast.tasks.spec import HubSource, Join, Shared, Task
+from lmms_fast.tasks.files import Columns, Lookup, count_rows, read_rows
+from lmms_fast.tasks.spec import FORMATS, HubSource, Join, Shared, Task
 from lmms_fast.types import Doc
 
 

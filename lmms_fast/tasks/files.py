@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 
 from lmms_fast.types import Doc
 
-FORMATS = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".tga")
 Columns = frozenset[str] | None
 _BATCH_ROWS, _BATCH_BYTES = 16, 4 << 20

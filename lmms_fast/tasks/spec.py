@@ -17,6 +17,8 @@ from lmms_fast.errors import TaskError
 # The C loader where PyYAML was built with it: a tenth of the time, and a list of all tasks reads every file.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DEFAULT = "default"
+FORMATS = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
+"""Data files that are read directly."""
 _EXTENDS_MAX = 3
 _VALUES_MAX, _DEPTH_MAX = 100_000, 50
 
@@ -381,7 +383,7 @@ class Group(_Strict):
     @field_validator("tasks")
     @classmethod
     def _names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if any(name.endswith((".yaml", ".yml")) for name in value):
+        if any(name.endswith((".yaml", ".yml", *FORMATS)) for name in value):
             raise ValueError("give names of tasks, no files; hooks run only from folders that the user named")
         return value
 
@@ -512,10 +514,10 @@ def _allowed(location: tuple[int | str, ...]) -> list[str]:
         "dataset": Dataset, "hub": HubSource, "prompt": Prompt, "TextPart": TextPart, "ImagePart": ImagePart,
         "interleave": Interleave, "target": Target, "generation": Generation, "score": Scoring, "report": Rule,
         "extract": Rule, "match": Rule, "judge": Rubric, "read": Rule, "join": Join, "shots": Shots, "draw": Draw,
+        "shared": Shared,
         "scoring_variants": ScoringVariant, "prompt_variants": PromptVariant, "submission": Submission,
     }  # fmt: skip
     for part in reversed(location[:-1]):
         if part in models:
             return list(models[str(part)].model_fields)
     return [name for name in Task.model_fields if name != "file"] + ["extends", "group", "tasks", "weight"]
-        "shared": Shared,
