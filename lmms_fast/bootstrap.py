@@ -48,10 +48,14 @@ usage: python3 -m lmms_fast.bootstrap [-v] COMMAND [ARGUMENTS]
   audit               set up with the development tools, then: pip-audit, and the fuzz tests with many examples
   install             set up only
 
+  exit codes: 0 all well · 1 a check failed, or a weakness was found · 3 (audit) nothing failed, but no list of
+  weaknesses could be reached or read · 130 interrupted · those of `lmms-fast eval` for smoke
+
   -v                  show the output of pip and uv while they work (it always goes to .venv/setup.log)"""
 
 EXTRAS = {"smoke": ("cpu",), "install": ("cpu",), "test": ("cpu", "dev"), "lint": ("cpu", "dev"),
           "audit": ("audit", "cpu", "dev")}  # fmt: skip
+EXIT_CANNOT_TELL = 3
 FUZZ_TIMES = 40
 """How many times the examples of an ordinary test run `audit` tries."""
 TAIL_LINES = 30
@@ -363,7 +367,7 @@ def checks_of(request: Request) -> dict[str, list[str]]:
 def check(root: Path, python: Path, checks: Mapping[str, Sequence[str]], environment: Mapping[str, str]) -> int:
     """Run the checks, all of them even when one fails."""
     verdicts: list[str] = []
-    failed = False
+    codes: set[int] = set()
     for name, arguments in checks.items():
         say(f"--- {' '.join(arguments)}")
         started = time.monotonic()
@@ -372,11 +376,12 @@ def check(root: Path, python: Path, checks: Mapping[str, Sequence[str]], environ
         else:
             with _child([str(python), "-m", *arguments], root, environment, stdout=None) as process:
                 returncode = process.wait()
-        failed = failed or returncode != 0
-        verdict = "ok" if returncode == 0 else f"FAILED (exit code {returncode})"
+        untold = name == "pip-audit" and returncode == EXIT_CANNOT_TELL
+        verdict = "ok" if returncode == 0 else "cannot tell" if untold else f"FAILED (exit code {returncode})"
         verdicts.append(f"{name} {verdict}, {time.monotonic() - started:.0f} s")
+        codes.add(EXIT_CANNOT_TELL if untold else 1 if returncode else 0)
     say(f"--- {' · '.join(verdicts)}")
-    return 1 if failed else 0
+    return 1 if 1 in codes else max(codes)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -413,7 +418,7 @@ def _audit(root: Path, command: Sequence[str]) -> int:
         say(f"  not audited, since the registry does not know them: {', '.join(found.skipped)}")
     if found.silent:
         say(f"  pip-audit cannot tell: {found.silent}")
-    return 1 if found.vulnerable or found.silent else 0
+    return EXIT_CANNOT_TELL if found.silent else 1 if found.vulnerable else 0
 
 
 def say(text: str, end: str = "\n") -> None:

@@ -151,6 +151,31 @@ def test_a_check_that_fails_fails_them_all(tmp_path: Path) -> None:
     assert bootstrap.check(tmp_path, python, checks, {"CODE": "0"}) == 0
 
 
+@pytest.mark.parametrize(
+    ("output", "fuzz", "code", "says"),
+    [
+        ('{"dependencies": [{"name": "a", "version": "1", "vulns": []}]}', 0, 0, "pip-audit ok"),
+        ('{"dependencies": [{"name": "a", "version": "1", "vulns": [{"id": "X", "fix_versions": []}]}]}', 0, 1,
+         "a 1: X, fixed in none yet"),
+        ("Traceback (most recent call last):\n…\nConnectTimeout: connect timeout=15", 0, 3,
+         "pip-audit cannot tell: the package registry cannot be reached"),
+        ("…\nServiceError: 403 Forbidden", 0, 3, "pip-audit cannot tell: ServiceError: 403 Forbidden"),
+        ("…\nServiceError: 403 Forbidden", 4, 1, "fuzz FAILED (exit code 4)"),
+    ],
+)  # fmt: skip
+def test_an_audits_exit_code(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], output: str, fuzz: int, code: int, says: str
+) -> None:
+    """3 when nothing is known, in one sentence and without a traceback; a check that failed comes first."""
+    (tmp_path / "pip_audit.py").write_text(f"print({output!r})")
+    (tmp_path / "fuzz.py").write_text(f"raise SystemExit({fuzz})")
+    checks = {"pip-audit": ["pip_audit"], "fuzz": ["fuzz"]}
+    assert bootstrap.check(tmp_path, Path(sys.executable), checks, {}) == code
+    said = capsys.readouterr().err
+    assert says in said
+    assert "Traceback" not in said
+
+
 def test_it_runs_with_nothing_installed() -> None:
     """The set-up imports the standard library only: it works with `-S`, where no installed package can be found."""
     done = subprocess.run([sys.executable, "-S", "-m", "lmms_fast.bootstrap", "--help"], cwd=ROOT, capture_output=True,

@@ -352,10 +352,15 @@ def test_kill_9_in_start_up_leaves_nothing(tmp_path: Path) -> None:
     assert gone(family, 20)
 
 
-@pytest.mark.parametrize("victim", ["vllm.entrypoints.cli.main serve", "VLLM::EngineCor"])
-def test_a_server_that_is_killed_is_started_again(tmp_path: Path, victim: str) -> None:
-    """`kill -9` of the API server or of the engine in the middle: the run goes on and every sample is answered once."""
-    process = _start_eval(tmp_path / "r", "--tasks", "smoke_count", "--repeats", "25")
+@pytest.mark.parametrize(
+    ("victim", "flags"),
+    [("vllm.entrypoints.cli.main serve", ()), ("VLLM::EngineCor", ()), ("VLLM::Worker_TP", ("--tp", "2")),
+     ("guard.py", ("--tp", "2"))],
+    ids=["API server", "engine", "worker", "guard"],
+)  # fmt: skip
+def test_a_server_that_is_killed_is_started_again(tmp_path: Path, victim: str, flags: tuple[str, ...]) -> None:
+    """`kill -9` of one of its processes in the middle: the run goes on and every sample is answered once."""
+    process = _start_eval(tmp_path / "r", "--tasks", "smoke_count", "--repeats", "25", *flags)
     journal = tmp_path / "r" / "journal.jsonl"
     while not journal.exists() or journal.read_bytes().count(b"\n") < 200:
         assert process.poll() is None
@@ -364,7 +369,7 @@ def test_a_server_that_is_killed_is_started_again(tmp_path: Path, victim: str) -
     killed = [pid for pid in family if _is(pid, victim)]
     assert killed
     os.kill(killed[0], signal.SIGKILL)
-    _, said = process.communicate(timeout=240)
+    _, said = process.communicate(timeout=480)
     assert process.returncode == 0, said
     assert "Starting it again (1 of 2)" in said
     assert gone(family)
@@ -385,4 +390,4 @@ def _is(pid: int, words: str) -> bool:
         name = Path(f"/proc/{pid}/comm").read_text()
     except OSError:
         return False
-    return (words in command and "guard.py" not in command) or words == name.strip()
+    return (words in command and ("guard.py" in command) == (words == "guard.py")) or words == name.strip()

@@ -11,7 +11,7 @@ import typer
 
 from lmms_fast import __version__
 from lmms_fast.cli import doctor, importing, parity, servers, tasks
-from lmms_fast.errors import EXIT_ERROR, LmmsFastError, UsageError
+from lmms_fast.errors import EXIT_ERROR, LmmsFastError
 
 _EXIT_CODES = (
     "Exit codes: 0 complete · 1 usage or internal error · 2 more samples than --max-failures were not measured, or the "
@@ -163,23 +163,32 @@ def evaluate(
 
 
 @app.command()
-def resume(run: Annotated[Path, typer.Argument(help="A run directory.")]) -> None:
-    """Continue a run that was interrupted, with the settings it was started with."""
-    from lmms_fast.cli import execute
-    from lmms_fast.config.spec import make_spec
-    from lmms_fast.journal.rundir import read_json
+def resume(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    include_path: Annotated[
+        list[Path] | None, _option("--include-path", "Folder with task YAMLs whose hooks may run. Those without hooks "
+                                   "are found where they were.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option("--api-key-env", help="Environment variable that holds the key: to be given again, "
+                                 "and always where a key is to go to a URL elsewhere than on this machine.")
+    ] = None,
+) -> None:
+    """Continue a run that was interrupted, with the settings it was started with.
 
-    manifest = read_json(run / "manifest.json")
-    if manifest is None:
-        raise UsageError(f"{run}: not a run directory (it has no manifest.json).")
-    spec = make_spec({**manifest["sessions"][-1]["spec"], "output_dir": run, "fresh": False})
-    raise typer.Exit(execute.execute(spec))
+    The directory may be someone else's. So what could run code (hooks, vLLM's flags after `--`), and the variable of a
+    key that goes to a URL elsewhere than on this machine, are to be given again here.
+    """
+    from lmms_fast.cli import again, execute
+
+    raise typer.Exit(execute.execute(again.spec_again(run, include_path or (), api_key_env, _server_args)))
 
 
 @app.command()
 def score(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
-    include_path: Annotated[list[Path] | None, _option("--include-path", "Folder with task YAMLs of your own.")] = None,
+    include_path: Annotated[list[Path] | None, _option("--include-path", "Folder with task YAMLs of your own; "
+                                                               "hooks do not run.")] = None,
     scoring: Annotated[
         str | None, _option("--scoring", "Named rules to report beside the benchmark's own (such as lmms-eval).")
     ] = None,

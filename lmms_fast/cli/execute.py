@@ -12,6 +12,7 @@ import orjson
 import yaml
 from rich.console import Console
 from rich.panel import Panel
+from rich.text import Text
 
 from lmms_fast.cli import tasks
 from lmms_fast.config.spec import RunSpec, make_spec
@@ -57,7 +58,8 @@ def execute(spec: RunSpec, *, json: bool = False, quiet: bool = False, verbose: 
             result = run_to_end(main())
         except (asyncio.CancelledError, KeyboardInterrupt):
             why = "Stopped" if caught else f"Stopped, since {stop.reason}"
-            Console(stderr=True).print(f"{why}. What was answered is kept; the same command continues.")
+            said = f"{why}. What was answered is kept; the same command continues."
+            Console(stderr=True).print(said, markup=False, soft_wrap=True)
             return _signal_code(caught) if caught else EXIT_NOT_MEASURED
     if json:
         sys.stdout.write(orjson.dumps({"event": "Result", "path": str(result.path), **as_json(result)}).decode() + "\n")
@@ -106,7 +108,7 @@ def _verdict(spec: RunSpec, result: RunResult, stop: Stop, caught: list[int]) ->
 def _loudly(text: str) -> None:
     console = Console(stderr=True)
     if console.is_terminal:
-        console.print(Panel(text, title="NOT COMPLETE", style="bold red", expand=False))
+        console.print(Panel(Text(text), title="NOT COMPLETE", style="bold red", expand=False))
     else:  # a frame would break the sentences of a log
         console.print(f"NOT COMPLETE\n{text}", markup=False, soft_wrap=True)
 

@@ -1,4 +1,4 @@
-"""`lmms-fast tasks`: list, show, new, check."""
+"""`lmms-fast tasks`: list, show, new, check, data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from lmms_fast.cli import data
 from lmms_fast.errors import UsageError
 
 app = typer.Typer(help="What can be evaluated.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data.app, name="data")
 _Include = Annotated[list[Path] | None, typer.Option("--include-path", help="Folder with task YAMLs of your own.")]
 
 
@@ -66,20 +68,20 @@ def show(name: str, include_path: _Include = None) -> None:
 
 @app.command()
 def new(
-    data: Annotated[Path, typer.Argument(help="A TSV, CSV, JSONL, JSON or parquet file, or a folder of pictures.")],
+    file: Annotated[Path, typer.Argument(metavar="DATA", help="A file of rows, or a folder of pictures.")],
     out: Annotated[Path | None, typer.Option(help="The file to write. Default: beside the data.")] = None,
 ) -> None:
     """Write a commented task file for a data file, to be changed where the guess is wrong."""
     from lmms_fast.tasks.catalog import Catalog, task_name
     from lmms_fast.tasks.draft import draft
 
-    path = out or data.absolute().parent / f"{task_name(data.absolute())}.yaml"
+    path = out or file.absolute().parent / f"{task_name(file.absolute())}.yaml"
     if path.suffix != ".yaml":
         raise UsageError(f"--out {path}: a task file's name ends in .yaml.")
-    guess = Catalog().guess(str(data))
+    guess = Catalog().guess(str(file))
     try:
-        with path.open("x", encoding="utf-8") as file:
-            file.write(draft(guess, path.absolute()))
+        with path.open("x", encoding="utf-8") as written:
+            written.write(draft(guess, path.absolute()))
     except FileExistsError:
         raise UsageError(f"{path}: exists, and is not overwritten; give another --out.") from None
     except OSError as error:

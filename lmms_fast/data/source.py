@@ -6,7 +6,6 @@ Pictures are never decoded here, and rows are read in small batches, so memory d
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,12 +15,14 @@ from typing import Any
 
 import pyarrow as pa
 
+from lmms_fast.data.copies import read_record
+from lmms_fast.data.layout import by_name
 from lmms_fast.errors import DataError
 from lmms_fast.media.encode import BadMedia
 from lmms_fast.tasks.files import Columns, Lookup, count_rows, read_rows
 from lmms_fast.tasks.foreign import bridge_of
 from lmms_fast.tasks.render import Files, inside
-from lmms_fast.tasks.spec import FORMATS, HubSource, Join, Shared, Task
+from lmms_fast.tasks.spec import HubSource, Join, Shared, Task
 from lmms_fast.types import Doc
 
 
@@ -142,15 +143,20 @@ def _local_copy(task: Task, data_dir: Path, config: str | None, split: str) -> l
     if not data_dir.is_dir():
         raise DataError(f"--data-dir {data_dir}: no such folder.")
     tried: list[str] = []
+    recorded = read_record(data_dir)
     for hub in task.dataset.hub:
+        if recorded and (files := recorded.files(hub.path, config or hub.config, split)):
+            return [data_dir / hub.path / file for file in files]
         for folder in _folders_of(hub, task, data_dir):
+            if recorded and folder == data_dir:
+                continue  # below it lie the other datasets that were fetched
             tried.append(str(folder))
             found = _split_files(folder, config or hub.config, split)
             if found:
                 return found
     raise DataError(
         f"task {task.task}: no file of split '{split}' ({split}-*.parquet, {split}.jsonl, …) in any of "
-        f"{', '.join(dict.fromkeys(tried))}."
+        f"{', '.join(dict.fromkeys(tried))}; `lmms-fast tasks data pull {task.task} --to {data_dir}` fetches it."
     )
 
 
@@ -163,18 +169,8 @@ def _folders_of(hub: HubSource, task: Task, data_dir: Path) -> tuple[Path, ...]:
 def _split_files(folder: Path, config: str | None, split: str) -> list[Path]:
     if not folder.is_dir():
         return []
-    named = re.compile(rf"{re.escape(split)}([-_.]|$)")
-    files = [
-        path
-        for pattern in ("*", "*/*", "*/*/*")
-        for path in folder.glob(pattern)
-        if path.suffix in FORMATS and named.match(path.name)
-    ]
-    if not files and config:  # a file for each configuration, as GPQA has it
-        return [path for path in sorted(folder.glob("*")) if path.suffix in FORMATS and path.stem == config]
-    # Below the folder: the dataset DocVQA has a configuration DocVQA, and another one.
-    of_config = [path for path in files if config in path.relative_to(folder).parts]
-    return sorted(of_config or files)
+    files = [path.relative_to(folder).as_posix() for pattern in ("*", "*/*", "*/*/*") for path in folder.glob(pattern)]
+    return [folder / file for file in by_name(files, config, split)]
 
 
 def _from_hub(task: Task) -> Source:
@@ -191,12 +187,12 @@ def _from_hub(task: Task) -> Source:
                                                       dataset.shots.count))  # fmt: skip
             return replace(source, file=partial(_HubFile, hub))
         except Exception as error:  # the library raises a dozen kinds, from OSError to its own
-            problems.append(f"{hub.path}: {_reason(error)}")
+            problems.append(f"{hub.path}: {reason(error)}")
     raise DataError(
         f"task {task.task}: dataset not available ({'; '.join(problems)}). "
         "With a network, check the connection and, for a gated dataset, run `hf auth login` and accept its terms at "
         f"https://huggingface.co/datasets/{task.dataset.hub[0].path}; without one, fetch a copy elsewhere "
-        f"(`hf download --repo-type dataset {task.dataset.hub[0].path} --local-dir DIR`) and pass --data-dir DIR."
+        f"(`lmms-fast tasks data pull {task.task} --to DIR`) and pass --data-dir DIR."
     )
 
 
@@ -240,7 +236,7 @@ class _HubFile:
         try:
             found = hf_hub_download(self.hub.path, self.name, repo_type="dataset", revision=self.hub.revision)
         except Exception as error:  # the library raises a dozen kinds, from OSError to its own
-            raise BadMedia(f"{self.name[:200]!r} of {self.hub.path} was not fetched: {_reason(error)}") from None
+            raise BadMedia(f"{self.name[:200]!r} of {self.hub.path} was not fetched: {reason(error)}") from None
         return Path(found).read_bytes()
 
 
@@ -266,10 +262,18 @@ def _origin(hub: HubSource) -> str:
     return f"{hub.path}@{hub.revision or 'main'}"
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """Why the hub's library failed, in few words."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
     text = str(error).splitlines()[0] if str(error) else type(error).__name__
-    if "gated" in text.lower() or "401" in text or "403" in text:
-        return "gated or private; not logged in"
     if os.environ.get("HF_HUB_OFFLINE") == "1":
         return "offline (HF_HUB_OFFLINE=1) and not in the cache"
+    if "RevisionNotFoundError" in kinds:
+        return "no such revision"
+    if "GatedRepoError" not in kinds and "RepositoryNotFoundError" in kinds:
+        return "no such dataset, or gated or private and not logged in"
+    if "GatedRepoError" in kinds or "gated" in text.lower() or "401" in text or "403" in text:
+        return "gated or private; not logged in, or its terms not accepted"
+    if kinds & {"ConnectError", "TimeoutException", "ConnectionError"}:
+        return f"no connection to the hub: {text[:200]}"
     return text[:200]

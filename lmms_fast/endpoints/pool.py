@@ -3,7 +3,8 @@
 A request takes a turn: a place at the server with the least to do for what it can take. A free place is never left
 empty; but while others wait, a request whose picture another is just bringing to a server that keeps media lets them
 pass, since after that one's answer it can be sent without the picture. A server in trouble is out until it was seen
-well again, and what it had is asked elsewhere.
+well again, and what it had is asked elsewhere; then it is on trial, for its list of models says little of its answers:
+one request at a time, until one is answered.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from lmms_fast.endpoints.presets import Endpoint
 
 KNOWN_MAX = 65_536
 """Names of media remembered for a server, some 10 MB; its cache of prepared media holds fewer."""
+PROBE_S = 0.5
+"""From a server's going out to the first probe; twice as long with each, until it answers a request."""
 _TROUBLES = 5  # in a row, until a server that can be connected to is taken out
 _AFFINITY = 0.25  # of its limit that a server may have more to do and still be preferred for a picture it has seen
 _TOKENS_GUESS = 1500.0
@@ -41,9 +44,17 @@ class Member:
     rpm: AsyncLimiter | None = None
     tpm: AsyncLimiter | None = None
     managed: bool = False
-    """Started by this run, which starts it again; others are probed until they answer."""
+    """Started by this run, which starts it again should it die."""
     out: int = 0
     up: bool = True
+    on_trial: bool = False
+    """Back, and not yet seen to answer."""
+    tried: Turn | None = field(default=None, repr=False)
+    """The request it is tried with."""
+    said: str = ""
+    """Its last error."""
+    probe_s: float = PROBE_S
+    """Until the next probe."""
     paused_until: float = 0.0
     troubles: int = 0
     """In a row."""
@@ -56,6 +67,16 @@ class Member:
     def share(self) -> float:
         """How full it is."""
         return self.out / self.limit.now
+
+    @property
+    def well(self) -> bool:
+        """Whether it is known to answer, as far as that can be known."""
+        return self.up and not self.on_trial
+
+    @property
+    def has_place(self) -> bool:
+        """Whether it may be sent one more."""
+        return self.up and (self.tried is None if self.on_trial else self.out < self.limit.now)
 
 
 @dataclass(slots=True, eq=False)
@@ -81,6 +102,8 @@ class Pool:
 
     def __init__(self, members: Sequence[Member], down: Callable[[Member, str], None] = lambda *_: None) -> None:
         self.members = list(members)
+        self.answers = 0
+        """So far, of all."""
         self._down = down
         self._waiting: deque[Turn] = deque()
         self._on_their_way: Counter[str] = Counter()
@@ -114,7 +137,9 @@ class Pool:
     def answered(self, turn: Turn, tokens: int) -> None:
         """The server did what it was asked, so it has what the request brought."""
         member = turn.member
-        member.troubles = 0
+        self.answers += 1
+        member.troubles, member.probe_s = 0, PROBE_S
+        member.on_trial = False
         member.limit.answered(_now(), member.out)
         member.tokens += (tokens - member.tokens) / 20
         if member.endpoint.keeps_media:
@@ -141,12 +166,15 @@ class Pool:
         """Nothing more for this server for a while."""
         turn.member.paused_until = max(turn.member.paused_until, _now() + pause_s)
 
-    def troubled(self, turn: Turn, why: str, *, unreachable: bool) -> None:
-        """The server failed, by itself and not for what it was asked."""
-        member = turn.member
+    def troubled(self, turn: Turn, why: str, *, unreachable: bool) -> bool:
+        """The server failed, by itself and not for what it was asked. True: on trial, while another is well."""
+        member, tried = turn.member, turn.member.on_trial and turn.member.tried is turn
         member.troubles += 1
-        if member.up and (unreachable or member.troubles >= _TROUBLES):
+        member.said = why
+        # While on trial it is not judged by requests that it was sent before.
+        if member.up and (tried if member.on_trial else unreachable or member.troubles >= _TROUBLES):
             self.take_out(member, why)
+        return tried and any(one.well for one in self.members)
 
     def take_out(self, member: Member, why: str) -> None:
         """Until `bring_back`, others get its work."""
@@ -154,9 +182,10 @@ class Pool:
             member.up = False
             self._down(member, why)
 
-    def bring_back(self, member: Member) -> None:
-        """It is well again, or newly there. What it was sent before may be gone."""
-        member.up, member.troubles = True, 0
+    def bring_back(self, member: Member, *, on_trial: bool) -> None:
+        """It seems well again, or is another in its place, which need not be tried. What it was sent before may be
+        gone."""
+        member.up, member.on_trial, member.troubles = True, on_trial, 0
         member.known.clear()
         self._next()
 
@@ -236,7 +265,7 @@ class Pool:
     def _free(self, media: Sequence[str]) -> Member | None:
         """The server for a request; None when none has a place now."""
         now = _now()
-        free = [member for member in self.members if member.up and member.out < member.limit.now
+        free = [member for member in self.members if member.has_place
                 and member.paused_until <= now and member.limit.wait_s(now) <= 0]  # fmt: skip
         if len(free) < 2:
             return free[0] if free else None
@@ -256,14 +285,15 @@ class Pool:
         if not self._waiting:
             return
         now = _now()
-        waits = [max(member.paused_until - now, member.limit.wait_s(now)) for member in self.members
-                 if member.up and member.out < member.limit.now]  # fmt: skip
+        waits = [max(one.paused_until - now, one.limit.wait_s(now)) for one in self.members if one.has_place]
         if waits:
             self._wake = asyncio.get_running_loop().call_later(max(0.001, min(waits)), self._next)
 
     def _grant(self, turn: Turn, member: Member) -> None:
         turn.member = member
         member.out += 1
+        if member.on_trial:
+            member.tried = turn
         member.limit.sent(_now())
         if member.endpoint.keeps_media:
             turn.brings = tuple(name for name in turn.media if name not in member.known)
@@ -273,6 +303,8 @@ class Pool:
 
     def _give_back(self, turn: Turn) -> None:
         turn.member.out -= 1
+        if turn.member.tried is turn:
+            turn.member.tried = None
         for name in turn.brings:
             self._on_their_way[name] -= 1
             if not self._on_their_way[name]:

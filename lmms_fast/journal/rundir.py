@@ -109,6 +109,16 @@ def read_json(path: Path) -> dict[str, Any] | None:
     return content
 
 
+def recorded_spec(path: Path, manifest: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The spec of a run's last session. Raises UsageError."""
+    if manifest is None:
+        raise UsageError(f"{path}: not a run directory (it has no manifest.json).")
+    try:
+        return dict(manifest["sessions"][-1]["spec"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        raise UsageError(f"{path}: its manifest.json is damaged; it does not say what was run.") from None
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace a file in one step. Raises StorageError."""
     temporary = path.with_name(path.name + ".tmp")

@@ -30,7 +30,7 @@ class _Again:
     """An attempt that gave no answer; the request may be tried again."""
 
     failure: Failure
-    counts_as: Literal["refusal", "attempt"] = "attempt"
+    counts_as: Literal["refusal", "attempt", "trial"] = "attempt"
     told: bool = False
     """The server said how long to wait, and the pool does so."""
 
@@ -51,7 +51,7 @@ class Dispatcher:
 
         Raises EndpointError when no request of the run can succeed, pool.Closed when the run takes no more turns.
         """
-        spent = {"attempt": 0, "refusal": 0}
+        spent = {"attempt": 0, "refusal": 0, "trial": 0}
         waits = 0
         while True:
             number = sum(spent.values()) + 1
@@ -77,14 +77,13 @@ class Dispatcher:
         try:
             answer = await self._send(body, turn)
         except TransportError as error:
-            self._pool.troubled(turn, str(error), unreachable=error.unreachable)
-            return _Again(Failure(key, error.kind, str(error), number, name))
+            failure = Failure(key, error.kind, str(error), number, name)
+            return self._troubled(turn, failure, unreachable=error.unreachable)
         if answer.status != 200:
             return self._refused(key, number, turn, answer)
         parsed = parse(key, answer.body, latency_s=answer.latency_s, attempts=number, served_by=name)
         if isinstance(parsed, Failure):
-            self._pool.troubled(turn, parsed.detail, unreachable=False)
-            return _Again(parsed)
+            return self._troubled(turn, parsed)
         self._pool.answered(turn, (parsed.usage.prompt_tokens or 0) + (parsed.usage.completion_tokens or 0))
         if (pause_s := used_up_s(answer.headers)) is not None:
             self._pool.pause(turn, min(pause_s, _PAUSE_MAX_S))
@@ -106,10 +105,14 @@ class Dispatcher:
         if refusal.kind in TRANSIENT:
             if answer.status in _BUSY:
                 self._pool.refused(turn, None)
-            self._pool.troubled(turn, refusal.detail, unreachable=False)
-            return _Again(failure)
+            return self._troubled(turn, failure)
         self._pool.answered(turn, 0)
         return failure
+
+    def _troubled(self, turn: Turn, failure: Failure, *, unreachable: bool = False) -> _Again:
+        """A server on trial costs a request no attempt while there is a better one."""
+        free = self._pool.troubled(turn, failure.detail, unreachable=unreachable)
+        return _Again(failure, "trial" if free else "attempt")
 
     def _fatal(self, turn: Turn, refusal: Refusal) -> None:
         """This endpoint cannot serve the run; the last one ends it."""

@@ -133,8 +133,7 @@ class _Stream:
 
         def down(member: Member, why: str) -> None:
             self._tell(EndpointState(member.endpoint.name, False, why))
-            if not member.managed:
-                self._helpers.append(stages.create_task(revive(member, pool, self._tell)))
+            self._helpers.append(stages.create_task(revive(member, pool, self._tell)))
 
         pool = Pool(members, down)
         self._helpers.append(stages.create_task(mind(pool, plan.spec.patience, self._stop)))
@@ -212,7 +211,7 @@ class _Stream:
             server = await self._plan.launch(number)
             await server.ready()
             member.endpoint = _local_endpoint(self._plan, server, self._session)
-            pool.bring_back(member)
+            pool.bring_back(member, on_trial=False)
             self._tell(EndpointState(LOCAL, True, "it was started again"))
 
 

@@ -16,9 +16,7 @@ from lmms_fast.pipeline.stop import Stop
 
 EVERY_S = 1.0
 """A reading costs vLLM's API process a few milliseconds."""
-
-
-_PROBE_S, _PROBE_MAX_S = 0.5, 30.0
+_PROBE_MAX_S = 30.0
 
 
 @contextlib.asynccontextmanager
@@ -56,22 +54,26 @@ async def _read(client: httpx.AsyncClient, member: Member, notify: Notify) -> bo
 
 
 async def revive(member: Member, pool: Pool, notify: Notify) -> None:
-    """Probe a server that was taken out until it answers, and bring it back."""
-    wait_s = _PROBE_S
+    """Probe a server that was taken out until it answers, and bring it back on trial."""
     while True:
+        wait_s, member.probe_s = member.probe_s, min(2 * member.probe_s, _PROBE_MAX_S)
         await asyncio.sleep(wait_s)
-        wait_s = min(2 * wait_s, _PROBE_MAX_S)
+        if member.up or member not in pool.members:
+            return
         with contextlib.suppress(EndpointError):
             await served_models(member.endpoint.profile, member.endpoint.api_key)
-            pool.bring_back(member)
-            notify(EndpointState(member.endpoint.name, True, "it answers again"))
+            pool.bring_back(member, on_trial=True)
+            notify(EndpointState(member.endpoint.name, True, "it lists its models; one request at a time for now"))
             return
 
 
 async def mind(pool: Pool, patience_s: float, stop: Stop) -> None:
-    """End the run when no server has answered for so long."""
+    """End the run when no server has answered for so long: all were out, or on trial."""
     dark_s = 0.0
     while dark_s <= patience_s:
+        before = pool.answers
         await asyncio.sleep(EVERY_S)
-        dark_s = 0.0 if any(member.up for member in pool.members) else dark_s + EVERY_S
-    stop.request(f"no endpoint has answered for {patience_s:g} s")
+        lit = pool.answers > before or any(member.well for member in pool.members)
+        dark_s = 0.0 if lit else dark_s + EVERY_S
+    said = "; ".join(f"last from {one.endpoint.name}: {one.said[:200].rstrip('.')}" for one in pool.members if one.said)
+    stop.request(f"no endpoint has answered for {patience_s:g} s{f' ({said})' if said else ''}")

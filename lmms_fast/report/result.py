@@ -18,7 +18,7 @@ import orjson
 
 from lmms_fast.errors import StorageError, UsageError
 from lmms_fast.journal.records import Record, sample_of
-from lmms_fast.journal.rundir import RunDir
+from lmms_fast.journal.rundir import RunDir, recorded_spec
 from lmms_fast.journal.store import Journal
 from lmms_fast.metrics import (
     AGGREGATORS,
@@ -470,14 +470,15 @@ def _named(found: Sequence[Aggregate], metric: str) -> Aggregate | None:
 
 
 def recorded_tasks(directory: RunDir, include: Sequence[Path] = ()) -> Selection:
-    """The tasks a run was made with, as their files are now. Raises TaskError when one is gone.
+    """The tasks a run was made with, as their files are now; none of their hooks is run. Raises TaskError when one is
+    gone.
 
     A run of imported answers, or of a data file without a task file, holds the definition of its task itself.
     """
-    manifest = directory.manifest() or {}
-    session = manifest["sessions"][-1]
-    catalog = Catalog([*include, directory.path, *map(Path, session["spec"]["include_path"])])
-    named = [catalog.kept(name, directory.definition) for name in session["spec"]["tasks"]]
-    return catalog.select(named).prompted(
-        lambda task: session.get("prompt_variants", {}).get(task.task, DEFAULT)
-    )
+    manifest = directory.manifest()
+    spec = recorded_spec(directory.path, manifest)
+    variants = (manifest or {})["sessions"][-1].get("prompt_variants", {})
+    # The code of another evaluator's tasks runs only from folders that this command was given.
+    catalog = Catalog([*include, directory.path, *map(Path, spec["include_path"])], foreign=include)
+    named = [catalog.kept(name, directory.definition) for name in spec["tasks"]]
+    return catalog.select(named).prompted(lambda task: variants.get(task.task, DEFAULT))

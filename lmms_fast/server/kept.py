@@ -16,6 +16,7 @@ from typing import Any
 import orjson
 
 from lmms_fast.errors import StorageError
+from lmms_fast.server import leftover
 
 _STOP_S = 30.0
 
@@ -85,7 +86,7 @@ def register(server: KeptServer) -> None:
 
 
 def running() -> list[KeptServer]:
-    """The kept servers that are alive, by name; files of dead ones are taken away."""
+    """The kept servers that are alive, by name; what is left of dead ones is taken away."""
     found: list[KeptServer] = []
     for path in sorted(folder().glob("*.json")):
         try:
@@ -96,6 +97,7 @@ def running() -> list[KeptServer]:
         if server.alive:
             found.append(server)
         else:
+            leftover.end(server.name)
             path.unlink(missing_ok=True)
     return found
 

@@ -22,7 +22,7 @@ import orjson
 
 from lmms_fast.errors import ServerError
 from lmms_fast.events import Notice, Notify, ServerPhase
-from lmms_fast.server import kept
+from lmms_fast.server import kept, leftover
 from lmms_fast.server.command import Platform, command, environment, installed, write_stub
 from lmms_fast.server.hints import explain, tail
 from lmms_fast.server.kept import KeptServer
@@ -106,6 +106,7 @@ class Server:
     async def died(self) -> ServerError:
         """Wait for an end that nobody asked for. vLLM exits with 0 when its engine dies, so the code says nothing."""
         await self._process.wait()
+        await asyncio.to_thread(leftover.end, self._names[-1])
         return self._death("died" if self._was_ready else "did not start")
 
     async def stop(self) -> None:
@@ -115,6 +116,7 @@ class Server:
         os.close(self._lifeline)
         self._lifeline = None
         await self._process.wait()
+        await asyncio.to_thread(leftover.end, self._names[-1])
 
     async def answers(self) -> bool:
         """Whether it answers now, to our own model name."""
@@ -241,7 +243,8 @@ async def _start(
         stub = Path(tempfile.gettempdir()) / f"lmms-fast-{os.getuid()}" / "vllm-stub"
         write_stub(stub, version)
         extra["PYTHONPATH"] = os.pathsep.join(filter(None, [str(stub), os.environ.get("PYTHONPATH")]))
-    extra["VLLM_RPC_BASE_PATH"] = tempfile.mkdtemp(prefix="lmms-fast-")  # short: a socket's path has 107 bytes at most
+    leftover.scratch(names[-1]).mkdir(mode=0o700)
+    extra |= leftover.marked(names[-1])
     read_end, write_end = os.pipe()
     try:
         with log_path.open("ab") as log:

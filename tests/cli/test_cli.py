@@ -1,5 +1,6 @@
 """The command line: one sentence for every mistake, exit codes as documented."""
 
+import io
 import json
 import subprocess
 import sys
@@ -7,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from rich.console import Console
 
+from lmms_fast.cli import execute
 from tests.servers.stand_in import StandIn
 
 
@@ -74,6 +77,14 @@ def test_not_measured_is_exit_code_2(tmp_path: Path, stand_in: StandIn) -> None:
     done = run("eval", "--tasks", "smoke_yesno", "--endpoint", stand_in.url, "--limit", "3", "-o", str(tmp_path / "r"))
     assert done.returncode == 2
     assert "3 of 3 samples could not be measured" in done.stderr
+
+
+def test_what_a_server_says_is_no_markup(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be in the panel at the end; brackets are shown as they came."""
+    shown = io.StringIO()
+    monkeypatch.setattr(execute, "Console", lambda **_: Console(file=shown, force_terminal=True, width=99))
+    execute._loudly("it says: [/nothing]")
+    assert "[/nothing]" in shown.getvalue()
 
 
 def test_json_events(tmp_path: Path, stand_in: StandIn) -> None:

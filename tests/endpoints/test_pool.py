@@ -151,7 +151,7 @@ async def test_what_a_server_that_is_out_would_get_goes_to_the_others() -> None:
     asker.pool.take_out(members[1], "gone too")
     await asker.answer("1")
     assert asker.out == []
-    asker.pool.bring_back(members[0])
+    asker.pool.bring_back(members[0], on_trial=False)
     await _settle()
     assert asker.served_by == {"1": "b", "2": "a"}
     assert told == ["a gone", "b gone too"]
@@ -171,8 +171,43 @@ async def test_a_server_in_trouble_is_taken_out() -> None:
         return member.up
 
     assert [await meet(trouble) for trouble in ["500"] * 4 + ["none"] + ["500"] * 5] == [True] * 9 + [False]
-    pool.bring_back(member)
+    pool.bring_back(member, on_trial=False)
     assert not await meet("refused")
+
+
+async def test_a_server_on_trial_gets_one_request_at_a_time() -> None:
+    """Until one is answered; what it was sent before it went out is no judge of it, unless it is answered."""
+    asker = Asker(_member(3))
+    [member] = asker.pool.members
+    await asker.ask("old")
+    asker.pool.take_out(member, "gone")
+    asker.pool.bring_back(member, on_trial=True)
+    for name in "123":
+        await asker.ask(name)
+    assert asker.out == ["old", "1"]
+    await asker.answer("1")
+    assert member.well
+    assert asker.out == ["old", "2", "3"]
+
+
+async def test_a_failure_on_trial_takes_it_out_at_once() -> None:
+    """And says nothing of the request, if another server is known to answer; one from before changes nothing."""
+    first, second = _member(2, "a"), _member(2, "b")
+    pool = Pool([first])
+    async with pool.turn() as old:
+        pool.take_out(first, "gone")
+        pool.bring_back(first, on_trial=True)
+        assert not pool.troubled(old, "500", unreachable=True)
+        assert first.up
+        async with pool.turn() as turn:
+            assert not pool.troubled(turn, "500", unreachable=False)
+        assert not first.up
+    pool.add(second)
+    pool.bring_back(first, on_trial=True)
+    async with pool.turn() as turn:
+        assert turn.member is first
+        assert pool.troubled(turn, "500", unreachable=False)
+    assert (first.up, second.well) == (False, True)
 
 
 async def test_a_server_that_joins_takes_its_share_at_once() -> None:

@@ -3,16 +3,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
-from lmms_fast.errors import EndpointError
-from lmms_fast.events import Event, Notice, Ready, SampleDone
+from lmms_fast.errors import EndpointError, ServerError
+from lmms_fast.events import EndpointState, Event, Notice, Ready, SampleDone
 from tests.faults.work import check_sound, command, evaluate, journal, samples, write
 from tests.servers.faulty import Fault, Faulty, free_port
 
@@ -255,6 +257,88 @@ def test_a_server_that_stays_away_costs_no_samples(tmp_path: Path) -> None:
     with Faulty(server.port) as server:
         check_sound(tmp_path / "r", evaluate(task, server.url, tmp_path / "r"))
         assert server.stats()["requests"] == 60 - len(kept)
+
+
+SICK: list[tuple[Fault, str]] = [
+    ({"name": "500"}, "HTTP 500: fault 500"),
+    ({"name": "hang"}, "no answer within 0.2 s"),
+    ({"name": "reset"}, "Connection reset by peer"),
+]
+
+
+@pytest.mark.parametrize(("fault", "said"), SICK, ids=_name)
+def test_a_server_that_only_lists_its_models(tmp_path: Path, fault: Fault, said: str) -> None:
+    """It is tried with one request now and then, and after --patience the run ends, with what it says last."""
+    task = write(tmp_path / "task", 60)
+    with Faulty() as server:
+        server.plan({**fault, "after": 30, "times": 0})
+        words = command(task, server.url, tmp_path / "r", "--concurrency", "4", "--patience", "3",
+                        "--request-timeout", "0.2")  # fmt: skip
+        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=30)
+        asked = server.stats()["requests"]
+    assert done.returncode == 2, done.stderr
+    assert f"since no endpoint has answered for 3 s (last from {server.url}: " in done.stderr
+    assert said in done.stderr
+    assert "30 samples were not asked" in done.stderr
+    assert len(journal(tmp_path / "r")) == 30
+    assert all("response" in line for line in journal(tmp_path / "r"))
+    assert 30 + 5 < asked <= 30 + 8 + 3  # those that took it out, and trials after 0.5, 1.5 and 3.5 s
+
+
+@pytest.mark.parametrize(("fault", "said"), SICK, ids=_name)
+def test_one_of_two_servers_only_lists_its_models(tmp_path: Path, fault: Fault, said: str) -> None:
+    """What it is tried with is answered by the other one, and none of that counts as an attempt."""
+    task = write(tmp_path / "task", 300)
+    states: list[EndpointState] = []
+    with Faulty() as sick, Faulty() as sound:
+        sick.plan({**fault, "times": 0})
+        sound.plan({"name": "slow", "seconds": 0.02})
+        result = evaluate(task, [sick.url, sound.url], tmp_path / "r", max_attempts=3, request_timeout=0.2,
+                          notify=lambda event: states.append(event) if isinstance(event, EndpointState) else None)
+        asked = sick.stats()["requests"]
+    assert (result.samples, result.failed) == (300, 0)
+    check_sound(tmp_path / "r", result)
+    assert {state.endpoint for state in states} == {sick.url}
+    assert sum(state.up for state in states) >= 2
+    assert asked <= 6 + sum(state.up for state in states)
+
+
+@dataclass
+class Launched:
+    """A server as if it were launched by the run, which lives as long as the run."""
+
+    base_url: str
+    served_name: str = "faulty"
+    api_key: str = "k"
+    command: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    async def ready(self) -> None:
+        """At once."""
+
+    async def died(self) -> ServerError:
+        """Never."""
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+def test_a_launched_server_in_trouble_that_lives(
+    faulty: Faulty, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Is probed and tried like any other: only one that died is started again."""
+    async def launch(*_: object, **__: object) -> Launched:
+        return Launched(f"{faulty.url}/v1")
+
+    monkeypatch.setattr("lmms_fast.pipeline.run.launch", launch)
+    faulty.plan({"name": "500", "after": 20, "total": 8, "times": 0})
+    result = evaluate(write(tmp_path / "task", 60), "local", tmp_path / "r", max_attempts=5, patience=5)
+    assert (result.samples, result.not_asked, result.failed) == (60, 0, 0)
 
 
 def test_one_of_two_servers_is_killed(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from lmms_fast.endpoints.presets import Endpoint, Profile
 from lmms_fast.endpoints.transport import Transport
 from lmms_fast.endpoints.wire import Body, build
 from lmms_fast.pipeline.dispatch import Dispatcher
-from lmms_fast.types import Media, Message, Response
+from lmms_fast.types import Failure, Media, Message, Response
 from tests.servers.stand_in import StandIn
 
 
@@ -85,3 +85,18 @@ async def test_other_servers_get_every_picture(stand_in: StandIn) -> None:
     stand_in.behave = keeper = Keeper()
     await _ask_all(stand_in, [_body(1, text) for text in "abc"], keeps_media=False)
     assert (keeper.sent, keeper.named) == (3, 0)
+
+
+async def test_a_trial_costs_no_attempt_where_another_is_well(stand_in: StandIn) -> None:
+    """Even the only one that is allowed; with nobody else it counts, or a request that breaks servers had no end."""
+    stand_in.behave = lambda number, body: web.Response(status=500) if number in (0, 2) else None
+    first, second = (Member(Endpoint(name, Profile(name, f"{stand_in.url}/v1", ()), "stand-in"), Fixed(2))
+                     for name in "ab")  # fmt: skip
+    async with Transport(5) as transport:
+        for members, expected in (([first, second], Response), ([first], Failure)):
+            pool = Pool(members)
+            pool.bring_back(first, on_trial=True)
+            dispatcher = Dispatcher(pool, transport, max_attempts=1, notify=lambda _: None)
+            assert isinstance(await dispatcher.ask("k", _body(1, "a")), expected)
+            assert not first.up
+    assert len(stand_in.asked) == 3

@@ -4,13 +4,15 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lmms_fast.server import kept
+from lmms_fast.server import kept, leftover
 from lmms_fast.server.command import command, environment
 from lmms_fast.server.hints import explain, tail
 from lmms_fast.server.kept import KeptServer
@@ -27,11 +29,11 @@ time.sleep(float(sys.argv[1])); sys.exit(7)
 """
 
 
-def _start(seconds: float) -> tuple[subprocess.Popen[str], int, list[int]]:
+def _start(seconds: float, more: Mapping[str, str] | None = None) -> tuple[subprocess.Popen[str], int, list[int]]:
     read_end, write_end = os.pipe()
     guard = subprocess.Popen(
         [sys.executable, "-I", str(GUARD), str(read_end), sys.executable, "-c", FAMILY, str(seconds)],
-        stdout=subprocess.PIPE, text=True, pass_fds=(read_end,),
+        stdout=subprocess.PIPE, text=True, pass_fds=(read_end,), env={**os.environ, **(more or {})},
     )  # fmt: skip
     os.close(read_end)
     assert guard.stdout is not None
@@ -103,15 +105,53 @@ def test_a_kept_server_outlives_the_run_and_can_be_stopped(tmp_path: Path, monke
     assert kept.running() == []
 
 
-def test_kill_9_of_the_guard_ends_the_server() -> None:
-    """The server dies with its parent; a child in another session is out of reach then."""
-    guard, lifeline, pids = _start(600)
+def test_kill_9_of_the_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server dies with its parent; a child in another session is told by its environment, and no one else is."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    leftover.scratch("one").mkdir()
+    guard, lifeline, pids = _start(600, leftover.marked("one"))
+    other, other_lifeline, others = _start(600, leftover.marked("one-more"))
     guard.kill()
     guard.wait(timeout=20)
     os.close(lifeline)
     assert _all_gone(pids[:1])
-    os.kill(pids[1], signal.SIGKILL)
+    assert _alive(pids[1])
+    leftover.end("one")
+    assert _all_gone(pids)
+    assert list(tmp_path.iterdir()) == []
+    assert all(map(_alive, others))
+    os.close(other_lifeline)
+    for one in (guard, other):
+        one.communicate(timeout=20)
+
+
+def test_kill_9_of_a_kept_servers_guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is left goes when somebody asks for the servers that are kept."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    guard, lifeline, pids = _start(600, leftover.marked("u"))
+    kept.register(KeptServer({}, ("m", "u"), 1, guard.pid, kept.start_ticks(guard.pid) or 0, "log", (), {}))
+    guard.kill()
+    guard.wait(timeout=20)
+    os.close(lifeline)
+    assert kept.running() == []
+    assert _all_gone(pids)
     guard.communicate(timeout=20)
+
+
+def test_a_title_does_not_hide_a_process(tmp_path: Path) -> None:
+    """vLLM's processes name themselves, which by itself overwrites the environment that others see."""
+    setproctitle = pytest.importorskip("setproctitle").__name__
+    code = f"import {setproctitle} as it, time; it.setproctitle('VLLM::Worker'); print(flush=True); time.sleep(600)"
+    name = f"test-{os.getpid()}"
+    with subprocess.Popen([sys.executable, "-c", code], env={**os.environ, **leftover.marked(name)},
+                          stdout=subprocess.PIPE) as process:  # fmt: skip
+        assert process.stdout is not None
+        process.stdout.readline()
+        leftover.end(name)
+        try:
+            assert process.wait(5) == -signal.SIGKILL
+        finally:
+            process.kill()
 
 
 def test_command_keeps_the_key_out_of_sight_and_binds_to_loopback() -> None:

@@ -1,0 +1,69 @@
+"""What `resume` takes from a run directory. Somebody else may have made it, so it names no code to run and no key to
+send: those are for the command line."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+from urllib.parse import urlsplit
+
+from lmms_fast.config.spec import RunSpec, make_spec
+from lmms_fast.endpoints.presets import LOCAL, PRESETS, Profile, resolve
+from lmms_fast.errors import UsageError
+from lmms_fast.journal.rundir import read_json, recorded_spec
+from lmms_fast.tasks.catalog import Catalog, bundled_dir
+
+
+def spec_again(
+    run: Path, include_path: Sequence[Path], api_key_env: str | None, server_args: Sequence[str]
+) -> RunSpec:
+    """The spec of the run's last session, with what was given now. Raises UsageError where more must be given."""
+    recorded = make_spec(recorded_spec(run, read_json(run / "manifest.json")))
+    spec = make_spec({
+        **recorded.model_dump(), "include_path": (*include_path, *recorded.include_path), "api_key_env": api_key_env,
+        "server_args": tuple(server_args), "output_dir": run, "fresh": False,
+    })  # fmt: skip
+    _check_hooks(spec, include_path)
+    if recorded.server_args and not server_args and LOCAL in spec.endpoint:
+        _refuse(f"{run}: vLLM's flags can run code, so give them again: -- {shlex.join(recorded.server_args)}")
+    if api_key_env is None:
+        _check_keys(spec, recorded.api_key_env)
+    return spec
+
+
+def _check_hooks(spec: RunSpec, named: Sequence[Path]) -> None:
+    trusted = [folder.resolve() for folder in (*named, bundled_dir())]
+    for task in Catalog(spec.include_path).select(spec.tasks).tasks:
+        folder = task.file.parent
+        if task.hooks and not any(folder.resolve().is_relative_to(one) for one in trusted):
+            _refuse(f"{task.file}: its hooks ({task.hooks}) would run; if you trust that folder, add --include-path "
+                    f"{shlex.quote(str(folder))}")  # fmt: skip
+
+
+def _check_keys(spec: RunSpec, recorded: str | None) -> None:
+    """A preset's key goes to the preset. Whose a recorded address is, and what a recorded variable holds, is not known.
+    """
+    for profile in [resolve(name) for name in spec.endpoint if name != LOCAL]:
+        own = profile.name in PRESETS or _on_this_machine(profile)
+        names = [name for name in ([] if own else profile.key_env) if os.environ.get(name, "").strip()]
+        if recorded or names:
+            name = shlex.quote(recorded or names[0])
+            _refuse(f"{profile.base_url} would be sent the key in {name}; if it is to have it, add --api-key-env {name}"
+                    f"{'' if recorded else f', else unset {name}'}")  # fmt: skip
+
+
+def _on_this_machine(profile: Profile) -> bool:
+    host = urlsplit(profile.base_url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _refuse(sentence: str) -> NoReturn:
+    """Names out of the directory are shown without what a terminal would take for a command."""
+    raise UsageError("".join(letter if letter.isprintable() else "?" for letter in sentence) + ".")

@@ -1,0 +1,151 @@
+"""A real HTTP server that speaks what `huggingface_hub` asks of the hub, over datasets in a folder."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+
+@dataclass
+class Hub:
+    """Datasets in ``folder/OWNER/NAME``; each has one commit, which follows from its files' names and contents."""
+
+    folder: Path
+    url: str = ""
+    gated: set[str] = field(default_factory=set)
+    fetched: list[str] = field(default_factory=list)
+    """Requests for files: ``OWNER/NAME/PATH``, with the range that was asked for."""
+    cut_after: dict[str, int] = field(default_factory=dict)
+    """Files whose transfers break off after so many bytes; at once where the rest is asked for."""
+    lies: set[str] = field(default_factory=set)
+    """Files whose bytes are not those that the listing tells, the size apart."""
+
+    def files(self, name: str) -> dict[str, bytes]:
+        """Of a dataset, by path."""
+        root = self.folder / name
+        return {path.relative_to(root).as_posix(): path.read_bytes() for path in sorted(root.rglob("*"))
+                if path.is_file()}  # fmt: skip
+
+    def commit(self, name: str) -> str:
+        """40 hex digits."""
+        content = "".join(f"{path}{hashlib.sha256(data).hexdigest()}" for path, data in self.files(name).items())
+        return hashlib.sha1(content.encode()).hexdigest()
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        name = f"{request.match_info['owner']}/{request.match_info['name']}"
+        if name in self.gated:
+            return web.json_response({"error": "gated"}, status=403, headers={"X-Error-Code": "GatedRepo"})
+        if not (self.folder / name).is_dir():
+            return web.json_response({"error": "not found"}, status=404, headers={"X-Error-Code": "RepoNotFound"})
+        revision = request.match_info.get("revision", "main")
+        if revision not in ("main", self.commit(name)):
+            return web.json_response({"error": "?"}, status=404, headers={"X-Error-Code": "RevisionNotFound"})
+        return None
+
+    async def info(self, request: web.Request) -> web.Response:
+        """The dataset, with its files."""
+        if refusal := self._refusal(request):
+            return refusal
+        name = f"{request.match_info['owner']}/{request.match_info['name']}"
+        return web.json_response({
+            "id": name, "sha": self.commit(name), "private": False, "gated": False, "disabled": False, "tags": [],
+            "downloads": 0, "likes": 0,
+            "siblings": [{"rfilename": path, "size": len(data), "blobId": hashlib.sha1(data).hexdigest(),
+                          **({"lfs": self._lfs(data, "sha256")} if _is_large(path) else {})}
+                         for path, data in self.files(name).items()],
+        })  # fmt: skip
+
+    async def tree(self, request: web.Request) -> web.Response:
+        """The list of files."""
+        if refusal := self._refusal(request):
+            return refusal
+        name = f"{request.match_info['owner']}/{request.match_info['name']}"
+        return web.json_response([
+            {"type": "file", "path": path, "size": len(data), "oid": hashlib.sha1(data).hexdigest(),
+             **({"lfs": self._lfs(data, "oid")} if _is_large(path) else {})}
+            for path, data in self.files(name).items()
+        ])  # fmt: skip
+
+    @staticmethod
+    def _lfs(data: bytes, key: str) -> dict[str, Any]:
+        return {key: hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 130}
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        """A file, or the part of it that is asked for."""
+        if refusal := self._refusal(request):
+            return refusal
+        name, path = f"{request.match_info['owner']}/{request.match_info['name']}", request.match_info["path"]
+        data = self.files(name).get(path)
+        if data is None:
+            return web.Response(status=404, headers={"X-Error-Code": "EntryNotFound"})
+        etag = hashlib.sha256(data).hexdigest() if _is_large(path) else hashlib.sha1(data).hexdigest()
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": self.commit(name), "Accept-Ranges": "bytes"}
+        if request.method == "HEAD":
+            return web.Response(headers={**headers, "Content-Length": str(len(data))})
+        asked = request.headers.get("Range", "")
+        self.fetched.append(f"{name}/{path} {asked}".strip())
+        if path in self.lies:
+            data = bytes(255 - byte for byte in data)
+        start = int(asked.removeprefix("bytes=").partition("-")[0] or 0) if asked else 0
+        if asked:
+            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        answer = web.StreamResponse(status=206 if asked else 200,
+                                    headers={**headers, "Content-Length": str(len(data) - start)})  # fmt: skip
+        await answer.prepare(request)
+        limit = 0 if start and path in self.cut_after else self.cut_after.get(path)
+        await answer.write(data[start:] if limit is None else data[start : start + limit])
+        if limit is not None and request.transport is not None:
+            await asyncio.sleep(0.2)  # or the client never sees what was written
+            request.transport.abort()
+        return answer
+
+
+def _is_large(path: str) -> bool:
+    """Whether the hub keeps it in its large-file store."""
+    return path.endswith((".parquet", ".pdf"))
+
+
+@contextmanager
+def serving(folder: Path) -> Iterator[Hub]:
+    """The server on loopback."""
+    hub = Hub(folder)
+    loop = asyncio.new_event_loop()
+    started = threading.Event()
+
+    async def start() -> web.AppRunner:
+        app = web.Application()
+        for path, handler in (
+            ("/api/datasets/{owner}/{name}", hub.info),
+            ("/api/datasets/{owner}/{name}/revision/{revision}", hub.info),
+            ("/api/datasets/{owner}/{name}/tree/{revision}", hub.tree),
+            ("/datasets/{owner}/{name}/resolve/{revision}/{path:.+}", hub.file),
+        ):
+            app.router.add_get(path, handler)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        hub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        return runner
+
+    def serve() -> None:
+        asyncio.set_event_loop(loop)
+        runner = loop.run_until_complete(start())
+        started.set()
+        loop.run_forever()
+        loop.run_until_complete(runner.cleanup())
+        loop.close()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    started.wait()
+    yield hub
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
