@@ -45,7 +45,8 @@ def load(name: str, include: Sequence[Path]) -> Task | Group:
     if own not in index:
         near = difflib.get_close_matches(own, index, n=3)
         hint = f" Did you mean {', '.join(PREFIX + one for one in near)}?" if near else ""
-        raise TaskError(f"unknown task '{name}': lmms-eval {_VERSION} has none of that name, and no folder of --include-path.{hint}")
+        where = f"neither lmms-eval {_VERSION} nor a folder of --include-path has it"
+        raise TaskError(f"unknown task '{name}': {where}.{hint}")
     kind = index[own]["type"]
     return _task(name, own, folders) if kind in ("task", "python_task") else _group(name, own, folders)
 

@@ -50,7 +50,7 @@ def open_task(task: Task, data_dir: Path | None) -> Any:
     foreign = task.foreign
     assert foreign is not None
     name = foreign.name
-    with quiet(), _copies_in(data_dir):
+    with quiet(), copies_in(data_dir):
         try:
             found = manager(foreign.include)._load_individual_task_or_group(name, task_type="chat")[name]
         except Exception as error:
@@ -62,8 +62,9 @@ def open_task(task: Task, data_dir: Path | None) -> Any:
 
 
 def reason(error: BaseException) -> str:
-    """An exception in one line, that inside of retries."""
-    if isinstance(error, RetryError) and (inner := error.last_attempt.exception()) is not None:
+    """An exception in one line; the one inside, where it only says that there is one."""
+    inner = error.last_attempt.exception() if isinstance(error, RetryError) else error.__cause__
+    if inner is not None and isinstance(error, RetryError | datasets.exceptions.DatasetGenerationError):
         return reason(inner)
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
@@ -78,7 +79,7 @@ def _advice(task: Task, data_dir: Path | None) -> str:
 
 
 @contextlib.contextmanager
-def _copies_in(data_dir: Path | None) -> Iterator[None]:
+def copies_in(data_dir: Path | None) -> Iterator[None]:
     """`datasets.load_dataset` as lmms-eval, and the task code that is imported meanwhile, see it: local copies only."""
     if data_dir is None:
         yield
