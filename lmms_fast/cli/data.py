@@ -26,8 +26,8 @@ def pull(
 ) -> None:
     """Fetch what `lmms-fast eval --data-dir DIR` needs for the tasks, and record revisions and checksums.
 
-    Only the splits that the tasks read, from the first of their sources that has them. What is there already is not
-    fetched again, and an interrupted download goes on. Pictures that rows name by address are not fetched.
+    Only the splits that the tasks read, from the first of their sources that has them. Files that are
+    there already are not fetched again. Pictures that rows name by address are not fetched.
     """
     from lmms_fast.data.pull import pull as fetch
     from lmms_fast.tasks.catalog import Catalog

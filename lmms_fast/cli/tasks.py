@@ -107,7 +107,7 @@ def check(
     from lmms_fast.media.encode import BadMedia, to_send
     from lmms_fast.media.header import read_header
     from lmms_fast.media.policy import parse_policy
-    from lmms_fast.report.result import rules_of
+    from lmms_fast.report.verdict import rules_of
     from lmms_fast.tasks.catalog import Catalog
     from lmms_fast.types import Media
 

@@ -1,7 +1,8 @@
 """Fetching ahead what `--data-dir` needs, for machines without a network.
 
 Of each dataset only the files of the splits that the tasks read, from the first of its sources that has them, into
-``DIR/OWNER/NAME``. Interrupted downloads go on where they were. Pictures that rows name by address are not fetched.
+``DIR/OWNER/NAME``. A transfer that breaks off is continued; a further command fetches the files that are missing.
+Pictures that rows name by address are not fetched.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def _fetch(one: _Wanted, files: Sequence[str], folder: Path, earlier: Mapping[st
     right = {file: its.sha256 for file, its in earlier.items()} | {
         file: known for file in files if (known := one.listed[file]) is not None
     }
-    again = "the same command goes on where it was"
+    again = "the same command goes on with the files that are missing"
     for _ in range(2):  # once more for what lay there and is not what was fetched
         try:
             snapshot_download(one.hub.path, repo_type="dataset", revision=one.revision, local_dir=folder,
