@@ -1,0 +1,212 @@
+"""Our scores beside lmms-eval's on generated responses: ``python -m bench.fidelity [TASK …] [--readme]``.
+
+Rows of tests/catalogue (the hub's schema) are multiplied with other golds and options, each gets one response
+(`bench.fidelity_work`), and both sides score it: theirs inside its own environment (`bench.fidelity_peer`), ours by the
+scoring variant `lmms-eval` where the task has one, else by the default. What differs is put down to a reason of
+`bench.fidelity_reasons`; what has none is shown. Needs ``pip install lmms-eval`` in an environment of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench.fidelity_reasons import Case, reading_of, reason_of
+from bench.fidelity_work import NoRows, responses, work
+from lmms_fast.metrics.score import judged, score
+from lmms_fast.metrics.tables import AGGREGATORS
+from lmms_fast.report.verdict import rules_of
+from lmms_fast.tasks.catalog import Catalog
+from lmms_fast.tasks.spec import Task
+from lmms_fast.types import Aggregate, Sample, Score, Scored, Undecided
+from tests.catalogue.hub import everything
+
+VARIANT = "lmms-eval"
+KEPT = Path(__file__).parent / "fidelity.json"
+Both = Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the comparison of one task came to."""
+
+    task: str
+    version: str = ""
+    n: int = 0
+    same: int = 0
+    scoring: str = "default"
+    reasons: dict[str, int] = field(default_factory=dict)
+    aggregates: dict[str, tuple[float | None, Any]] = field(default_factory=dict)
+    """Ours and theirs by their name, over all responses."""
+    note: str = ""
+    """Why there is no comparison."""
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+
+class Peer:
+    """The other evaluator's process; started again where it ended or said nothing for two minutes."""
+
+    def __init__(self, python: Path, folder: Path, extra: str) -> None:
+        self._python, self._folder, self._extra = python, folder, extra
+        self._process: subprocess.Popen[str] | None = None
+
+    def ask(self, job: Mapping[str, Any]) -> dict[str, Any]:
+        """One job's result."""
+        process = self._process = self._process or self._started()
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()
+        timer = threading.Timer(120, self._end, [process])
+        timer.start()
+        line = process.stdout.readline()
+        timer.cancel()
+        if not line:
+            self._process = None
+            return {"error": "the other process ended, or was ended after two minutes"}
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        """End it."""
+        if self._process is not None:
+            self._end(self._process)
+
+    @staticmethod
+    def _end(process: subprocess.Popen[str]) -> None:
+        os.killpg(process.pid, signal.SIGKILL)  # its own group, with what it started
+
+    def _started(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [str(self._python), str(Path(__file__).with_name("fidelity_peer.py"))], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, text=True, cwd=self._folder, stderr=(self._folder / "peer.log").open("a"),
+            start_new_session=True,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(self._folder), "FIDELITY_OUT": str(self._folder), "PYTHONHASHSEED": "0",
+                 "LC_ALL": "C.UTF-8", "PYTHONPATH": self._extra, "JAVA_TOOL_OPTIONS": "-Dfile.encoding=UTF-8"},
+        )  # fmt: skip
+
+
+def compare(task: Task, peer: Peer, folder: Path, count: int) -> Found:
+    """One task."""
+    name = task.task
+    if task.target is None:
+        return Found(name, note="answers withheld")
+    if task.score.judge is not None and task.score.judge.when == "always":
+        return Found(name, note="judged")
+    try:
+        file, fed = work(task, everything().datasets, folder, count)
+    except NoRows:
+        return Found(name, note="no rows")
+    rules = task.scored_by(VARIANT) if VARIANT in task.scoring_variants else task
+    samples = [one.sample for one in fed]
+    texts = list(responses(task, fed, everything().right.get(name)))
+    nth: Counter[int] = Counter()
+    asked = []
+    for one, text in zip(fed, texts, strict=True):
+        asked.append((one.row, nth[one.row], text))
+        nth[one.row] += 1
+    captions = any(rule.name == "captions" for rule in rules.report)
+    theirs = peer.ask({"task": name, "file": str(file), "folder": str(folder / name), "split": task.dataset.split, "responses": asked, "singles": not captions})
+    if "error" in theirs:
+        return Found(name, note=theirs["error"])
+    ours = [_score(sample, text, rules) for sample, text in zip(samples, texts, strict=True)]
+    reading = reading_of(name)
+    reasons: Counter[str] = Counter()
+    examples: dict[str, list[str]] = {}
+    same = 0
+    for sample, text, mine, case in zip(samples, texts, ours, theirs["cases"], strict=True):
+        both = Case(name, sample, text, mine, case, None if captions else reading(case))
+        if captions or _agree(both):
+            same += 1
+            continue
+        reason = reason_of(both)
+        reasons[reason] += 1
+        if len(examples.setdefault(reason, [])) < 6:
+            examples[reason].append(both.shown())
+    aggregates = [one for rule in rules.report for one in AGGREGATORS[rule.name]([
+        _scored(sample, mine) for sample, mine in zip(samples, ours, strict=True)], rule.options)]  # fmt: skip
+    return Found(name, theirs["version"], len(samples), same, VARIANT if rules is not task else "default", dict(reasons),
+                 _aggregates(aggregates, theirs["whole"]), "", examples)  # fmt: skip
+
+
+def _score(sample: Sample, text: str, rules: Task) -> Score | Undecided:
+    scoring = rules_of(rules)
+    return score(sample, text, scoring) if scoring.judge is None else judged(sample, text, scoring)
+
+
+def _agree(case: Case) -> bool:
+    if isinstance(case.ours, Undecided) or case.theirs is None:
+        return isinstance(case.ours, Undecided) and bool(case.raw["asked"])
+    return math.isclose(case.ours.value, case.theirs, abs_tol=1e-6)
+
+
+def _scored(sample: Sample, mine: Score | Undecided) -> Scored:
+    found = mine if isinstance(mine, Score) else None
+    return Scored(sample.id, 0, sample.groups, None if found is None else found.value,
+                  found is not None and found.prediction.answer is not None, {} if found is None else found.parts,
+                  None if found is None else found.prediction.answer, sample.target)  # fmt: skip
+
+
+def _aggregates(ours: Sequence[Aggregate], theirs: Mapping[str, Any]) -> dict[str, tuple[float | None, Any]]:
+    """Theirs by name, each with ours of that name, or our headline."""
+    named = {one.metric: one.value for one in reversed(ours) if one.group is None}
+    headline = ours[0].value if ours else None
+    return {name: (named.get(name, headline), value) for name, value in theirs.items()}
+
+
+def table(found: Sequence[Found]) -> str:
+    """Markdown."""
+    lines = ["| task | scoring | n | same | deviations by reason | aggregate, ours / theirs |", "|---|---|---|---|---|---|"]
+    for one in found:
+        reasons = "; ".join(f"{reason}: {count}" for reason, count in sorted(one.reasons.items(), key=lambda item: -item[1]))
+        shown = "; ".join(f"{name} {_number(ours)} / {_number(theirs)}" for name, (ours, theirs) in list(one.aggregates.items())[:4])
+        lines.append(f"| `{one.task}` | {one.scoring} | {one.n:,} | {one.same:,} | {one.note or reasons or '–'} | {shown} |")
+    return "\n".join(lines)
+
+
+def _number(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)[:40]
+
+
+def main() -> None:
+    """Compare, print, keep."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tasks", nargs="*", help="names or patterns; all by default")
+    parser.add_argument("--python", type=Path, default=Path("/tmp/peers-envs/lmms-eval/bin/python"))
+    parser.add_argument("--extra", default="", help="a folder of packages that their environment lacks (latex2sympy2_extended)")
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--readme", action="store_true", help="print the table that was kept, without a comparison")
+    given = parser.parse_args()
+    kept = {name: Found(**one) for name, one in json.loads(KEPT.read_text()).items()} if KEPT.exists() else {}
+    if given.readme:
+        print(table([one for one in kept.values() if one.n]))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        peer = Peer(given.python, Path(folder), given.extra)
+        for task in Catalog().select(given.tasks or ["*"]).tasks:
+            if not task.dataset.hub:
+                continue
+            one = compare(task, peer, Path(folder), given.count)
+            kept[one.task] = one
+            print(table([one]).splitlines()[-1], flush=True)
+            for reason, examples in one.examples.items():
+                print(*(f"    {reason}: {example}" for example in examples[: 6 if "unexplained" in reason else 1]), sep="\n", flush=True)
+        peer.close()
+    KEPT.write_text(json.dumps({name: {**asdict(one), "examples": {}} for name, one in sorted(kept.items())}, indent=1) + "\n")
+    if any("unexplained" in one.reasons for one in kept.values()):
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
