@@ -104,7 +104,10 @@ def _from_copies(data_dir: Path, original: Callable[..., Any]) -> Callable[..., 
         if not files or (wanted is not None and wanted not in files):
             what = f"split '{wanted}'" if wanted else "data"
             raise FileNotFoundError(f"{folders[0]} has no file of {what}{f' of {name}' if name else ''}")
-        return original(kind, data_files=files, split=split, cache_dir=more.get("cache_dir"))
+        # One by one: splits of a dataset need not have the same columns.
+        found = {one: original(kind, data_files={one: files[one]}, split=split or one, cache_dir=more.get("cache_dir"))
+                 for one in ([wanted] if wanted else files)}  # fmt: skip
+        return found[wanted] if wanted else datasets.DatasetDict(found)
 
     return load_dataset
 

@@ -24,7 +24,8 @@ from lmms_fast.journal.rundir import RunDir, write_bytes
 from lmms_fast.journal.store import Journal
 from lmms_fast.metrics import AGGREGATORS, EXTRACTORS, MATCHERS
 from lmms_fast.parity.readers import ID, RESPONSE, Row, choices, field, gold, listed, read_rows, response_name, text
-from lmms_fast.report.result import RunResult, finish, rules_of
+from lmms_fast.report.result import RunResult, finish
+from lmms_fast.report.verdict import rules_of
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.spec import Rule, Task
 from lmms_fast.types import Message, Response, Sample, Usage

@@ -44,7 +44,7 @@ from lmms_fast.pipeline.channel import Channel, feed_all
 from lmms_fast.pipeline.dispatch import Dispatcher
 from lmms_fast.pipeline.stop import GRACE_S, Stop
 from lmms_fast.pipeline.watch import mind, revive, watched
-from lmms_fast.report.result import judge, rules_of, value_of
+from lmms_fast.report.verdict import judge, rules_of, value_of
 from lmms_fast.server.command import installed
 from lmms_fast.server.hints import tail
 from lmms_fast.server.launch import Server

@@ -33,6 +33,7 @@ from lmms_fast.events import (
     Timed,
 )
 from lmms_fast.report.result import RunResult, TaskResult
+from lmms_fast.tasks.spec import DEFAULT
 from lmms_fast.types import Aggregate, Load
 
 _PLAIN_EVERY_S = 10.0
@@ -308,6 +309,9 @@ def remarks(result: RunResult) -> list[str]:
             lines.append(f"{name}: {what}: {str(value)[:300]}")
         if task.files:
             lines.append(f"{name}: its code wrote {', '.join(task.files)}.")
+        for scoring, drawn in task.drawn.items():
+            by = "" if scoring == DEFAULT else f" by {scoring}"
+            lines.append(f"{name}: {drawn} of the answers{by} are dice, thrown where the rule found none.")
         if task.on_a_part:
             lines.append(f"{name}: this number is defined over the complete set and was computed on a part of it.")
         if task.submission:

@@ -6,58 +6,44 @@ and resumed is the same, byte for byte, as that of one that was not.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
 from lmms_fast.errors import StorageError, UsageError
-from lmms_fast.journal.records import Record, sample_of
+from lmms_fast.journal.records import Record
 from lmms_fast.journal.rundir import RunDir, recorded_spec
 from lmms_fast.journal.store import Journal
 from lmms_fast.metrics import (
     AGGREGATORS,
-    Judging,
-    ScoringRules,
-    Step,
     aggregate,
-    check_aggregate,
-    extracted,
     group_mean,
-    judged,
-    score,
 )
+from lmms_fast.metrics.mmmu import RANDOM
 from lmms_fast.report.submission import Written, submission
+from lmms_fast.report.verdict import (
+    OutcomeName,
+    Verdict,
+    Withheld,
+    as_scored,
+    cut_off,
+    judge,
+    no_answer_reason,
+    outcome_name,
+    rules_of,
+    value_of,
+)
 from lmms_fast.tasks.catalog import Catalog, Selection
 from lmms_fast.tasks.foreign import Answer, Mark, Marks, bridge_of
 from lmms_fast.tasks.spec import DEFAULT, Group, Rule, Task
-from lmms_fast.types import Aggregate, Failure, Outcome, Prediction, Response, Score, Scored, Together, Undecided
+from lmms_fast.types import Aggregate, Failure, Outcome, Response, Score, Scored, Together
 
 _ANSWER_FIELDS = tuple(field.name for field in fields(Response) if field.name != "key")
-
-@dataclass(frozen=True, slots=True)
-class Withheld:
-    """A response whose right answer the dataset does not tell; its benchmark's server does."""
-
-    prediction: Prediction
-
-
-Verdict = Score | Undecided | Withheld | Together | None
-OutcomeName = Literal["correct", "wrong", "graded", "no_answer", "not_measured", "not_judged", "withheld", "together"]
-"""`not_judged`: only a judge model can tell, and none was asked. `withheld`: the dataset has no answer for it.
-`together`: answered, and only all answers together have a number."""
-NoAnswer = Literal["empty", "refused", "cut_off", "content_filter", "unparsable"]
-_REFUSES = re.compile(
-    r"\b(I'?m sorry|I apologi[sz]e|I (?:can'?t|cannot) (?:help|assist|answer|provide|see|view|determine)|I am unable"
-    r"|I'm unable|as an AI)\b",
-    re.IGNORECASE,
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Longer:
@@ -87,6 +73,8 @@ class TaskResult:
     prompt_variant: str
     scorings: Mapping[str, tuple[Aggregate, ...]]
     """The same responses by other rules that were asked for (`--scoring`)."""
+    drawn: Mapping[str, int]
+    """Answers that dice decided, by scoring (`default` is the task's own): under rules whose name says that they do."""
     on_a_part: bool
     """The numbers mean what the benchmark says only over the complete set, and this is a part of it."""
     submission: Written | None
@@ -130,22 +118,6 @@ class RunResult:
             return self.groups[name].value
         found = self.tasks[name].aggregates  # empty where the answers are withheld
         return next(one.value for one in found if one.group is None and metric in (None, one.metric))
-
-
-def rules_of(task: Task) -> ScoringRules:
-    """The task's scoring, checked with that of its variants. Raises TaskError."""
-    for name in task.scoring_variants:
-        rules_of(task.scored_by(name))
-    declared = task.score
-    rules = ScoringRules(
-        tuple(Step(rule.name, rule.options) for rule in declared.extract),
-        Step(declared.match.name, declared.match.options),
-        None if (judge := declared.judge) is None else Judging(Step(judge.read.name, judge.read.options), judge.when),
-    )
-    rules.check(task.facts)
-    for report in task.report:
-        check_aggregate(report.name, report.options, task.groups)
-    return rules
 
 
 def finish(
@@ -206,69 +178,113 @@ def _asked_for_a_part(run: RunDir) -> bool:
     return spec.get("limit") is not None or bool(spec.get("sample_ids"))
 
 
+@dataclass(slots=True)
+class _Scoring:
+    """A task's samples by one set of rules."""
+
+    task: Task
+    verdict: Callable[[Record, Outcome], Verdict]
+    scored: list[Scored] = field(default_factory=list)
+    drawn: int = 0
+
+    def add(self, record: Record, outcome: Outcome) -> Verdict:
+        """Take in what became of a sample."""
+        verdict = self.verdict(record, outcome)
+        if not isinstance(verdict, Withheld):
+            self.scored.append(as_scored(record, verdict))
+        if isinstance(verdict, Score):
+            self.drawn += verdict.prediction.rule.endswith(RANDOM)
+        return verdict
+
+    def aggregates(self) -> tuple[Aggregate, ...]:
+        """Its numbers."""
+        return _aggregates(self.task, self.scored)
+
+
+def _by_rules(task: Task) -> _Scoring:
+    return _Scoring(task, partial(judge, rules=rules_of(task)))
+
+
+def _by_marks(task: Task, marks: Marks) -> _Scoring:
+    return _Scoring(task, partial(_mark_of, marks))
+
+
+@dataclass(slots=True)
+class _Told:
+    """What became of a task's samples, counted."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    truncated: int = 0
+    asked_again: int = 0
+    truncated_again: int = 0
+
+    def add(self, verdict: Verdict, outcome: Outcome) -> OutcomeName:
+        """Count a sample; the name of what became of it."""
+        name = outcome_name(verdict)
+        self.outcomes[name] += 1
+        if name == "no_answer" and isinstance(outcome, Response):
+            self.reasons[no_answer_reason(outcome)] += 1
+        self.truncated += cut_off(outcome)
+        return name
+
+    def add_again(self, second: Outcome) -> None:
+        """Count a sample that was asked again with more room."""
+        self.asked_again += 1
+        self.truncated_again += cut_off(second)
+
+
 def _finish_task(
     run: RunDir, journal: Journal, task: Task, size: int | None, part: bool, scorings: Sequence[str], count: _Count
 ) -> TaskResult:
-    scored: list[Scored] = []
-    longer: list[Scored] = []
-    outcomes: Counter[str] = Counter()
-    reasons: Counter[str] = Counter()
-    truncated = asked = again = 0
-    rules = rules_of(task)
-    others = {name: task.scored_by(name) for name in scorings if name in task.scoring_variants}
-    other_rules = {name: rules_of(other) for name, other in others.items()}
-    other_scored: dict[str, list[Scored]] = {name: [] for name in others}
     marked = None if task.foreign is None else _marked(run, journal, task)
+    own = _by_rules(task) if marked is None else _by_marks(task, marked.marks)
+    longer = _by_rules(task) if marked is None else _by_marks(task, marked.longer)
+    others = {name: _by_rules(task.scored_by(name)) for name in scorings if name in task.scoring_variants}
+    told = _Told()
     target = run.samples(task.task)
     temporary = target.with_name(target.name + ".tmp")
     try:
         with temporary.open("wb") as file, submission(task, run.path / "submissions") as hand_in:
             for record, outcome, second in journal.read([task.task]):
-                verdict = judge(record, outcome, rules) if marked is None else _mark_of(marked.marks, record, outcome)
-                name = outcome_name(verdict)
-                outcomes[name] += 1
-                if name == "no_answer" and isinstance(outcome, Response):
-                    reasons[no_answer_reason(outcome)] += 1
-                truncated += _cut_off(outcome)
+                verdict = own.add(record, outcome)
+                line = _sample_line(record, outcome, verdict, told.add(verdict, outcome))
                 count.add(record, outcome)
                 hand_in.add(record, outcome, None if verdict is None else verdict.prediction)
-                line = _sample_line(record, outcome, verdict, name)
-                for other, its in other_rules.items():
-                    its_verdict = judge(record, outcome, its)
-                    line.setdefault("scorings", {})[other] = _verdict_line(its_verdict)
-                    other_scored[other].append(as_scored(record, its_verdict))
-                if name != "withheld":
-                    scored.append(as_scored(record, verdict))
-                    longer.append(scored[-1])
+                if others:
+                    line["scorings"] = {name: _verdict_line(by.add(record, outcome)) for name, by in others.items()}
                 if second is not None:
-                    verdict = (judge(record, second, rules) if marked is None
-                               else _mark_of(marked.longer, record, second))  # fmt: skip
-                    if name != "withheld":
-                        longer[-1] = as_scored(record, verdict)
-                    asked, again = asked + 1, again + _cut_off(second)
+                    told.add_again(second)
+                    verdict = longer.add(record, second)
                     line["longer"] = _sample_line({}, second, verdict, outcome_name(verdict))
+                elif not isinstance(verdict, Withheld):
+                    longer.scored.append(own.scored[-1])
                 file.write(orjson.dumps(line) + b"\n")
         temporary.replace(target)
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StorageError(f"{target}: cannot be written ({error.strerror}); make room, run it again.") from None
-    total = outcomes.total()
-    missing = None if size is None else max(0, size - total)
-    whole = not part and not missing and all(one.value is not None for one in scored)
+    missing = None if size is None else max(0, size - told.outcomes.total())
+    whole = not part and not missing and all(one.value is not None for one in own.scored)
     return TaskResult(
-        _aggregates(task, scored) if marked is None else marked.marks.aggregates,
-        dict(sorted(outcomes.items())),
-        dict(sorted(reasons.items())),
-        truncated,
+        own.aggregates() if marked is None else marked.marks.aggregates,
+        dict(sorted(told.outcomes.items())),
+        dict(sorted(told.reasons.items())),
+        told.truncated,
         missing,
-        Longer(asked, again, _aggregates(task, longer) if marked is None else marked.longer.aggregates)
-        if asked else None,
+        _longer(told, longer, marked) if told.asked_again else None,
         task.prompt_variant,
-        {name: _aggregates(other, other_scored[name]) for name, other in others.items()},
-        not whole and bool(scored) and any(AGGREGATORS[report.name].whole for report in task.report),
+        {name: other.aggregates() for name, other in others.items()},
+        {name: one.drawn for name, one in {DEFAULT: own, **others}.items() if one.drawn},
+        not whole and bool(own.scored) and any(AGGREGATORS[report.name].whole for report in task.report),
         hand_in.written,
         *(() if marked is None else (marked.marks.beside, marked.marks.files)),
     )
+
+
+def _longer(told: _Told, scoring: _Scoring, marked: _Marked | None) -> Longer:
+    numbers = scoring.aggregates() if marked is None else marked.longer.aggregates
+    return Longer(told.asked_again, told.truncated_again, numbers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,72 +342,6 @@ def _as_if(one: Scored, right: bool) -> Scored:
     return replace(one, value=float(right), answered=right, answer=one.target[0] if right and one.target else None)
 
 
-def _cut_off(outcome: Outcome) -> bool:
-    return isinstance(outcome, Response) and outcome.finish_reason == "length"
-
-
-def no_answer_reason(response: Response) -> NoAnswer:
-    """Why a response has no answer in it."""
-    if response.finish_reason == "content_filter":
-        return "content_filter"
-    if response.refusal is not None:
-        return "refused"
-    if response.finish_reason == "length":
-        return "cut_off"
-    if not response.text.strip():
-        return "empty"
-    return "refused" if _REFUSES.search(response.text) else "unparsable"
-
-
-def judge(record: Record, outcome: Outcome, rules: ScoringRules) -> Verdict:
-    """The score of a response, as far as rules can tell; None for a failure, which has no text."""
-    if not isinstance(outcome, Response):
-        return None
-    sample = sample_of(record)
-    if rules.judge is not None:
-        return judged(sample, outcome.text, rules)
-    if not sample.target:
-        return Withheld(extracted(sample, outcome.text, rules.extract))
-    return score(sample, outcome.text, rules)
-
-
-def value_of(verdict: Verdict) -> float | None:
-    """The number of a sample that has one."""
-    return verdict.value if isinstance(verdict, Score) else None
-
-
-def outcome_name(verdict: Verdict) -> OutcomeName:
-    """What became of a sample."""
-    match verdict:
-        case None:
-            return "not_measured"
-        case Undecided():
-            return "not_judged"
-        case Withheld():
-            return "withheld"
-        case Together():
-            return "together"
-        case Score(prediction=Prediction(answer=None)):
-            return "no_answer"
-        case Score(value=value):
-            return {1.0: "correct", 0.0: "wrong"}.get(value, "graded")  # type: ignore[return-value]
-
-
-def as_scored(record: Record, verdict: Verdict) -> Scored:
-    """A sample as the aggregations see it."""
-    found = verdict if isinstance(verdict, Score) else None
-    return Scored(
-        id=record["id"],
-        repeat=record["repeat"],
-        groups=record["groups"],
-        value=None if found is None else found.value,
-        answered=found is not None and found.prediction.answer is not None,
-        parts={} if found is None else found.parts,
-        answer=None if found is None else found.prediction.answer,
-        target=tuple(record["target"]),
-    )
-
-
 def as_json(result: RunResult) -> dict[str, Any]:
     """The content of results.json: scores and accounting, no times, so equal runs give equal files."""
     return {
@@ -406,6 +356,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
                 "longer": None if task.longer is None else asdict(task.longer),
                 "prompt_variant": task.prompt_variant,
                 "scorings": {name: [asdict(one) for one in found] for name, found in task.scorings.items()},
+                "drawn": task.drawn,
                 "on_a_part": task.on_a_part,
                 "submission": None if task.submission is None else asdict(task.submission),
                 **({"beside": dict(task.beside)} if task.beside else {}),

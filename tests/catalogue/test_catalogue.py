@@ -25,6 +25,7 @@ from tests.servers.stand_in import completion
 
 TASKS = {name: task for name in Catalog().names()
          if isinstance(task := Catalog().load(name), Task) and task.dataset.hub}  # fmt: skip
+VARIANTS = sorted({name for task in TASKS.values() for name in task.scoring_variants})
 WRONG = "zzz"
 Asked = tuple[str, ...]
 
@@ -133,13 +134,15 @@ def _serving(oracle: Oracle) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def by_the_oracle(hub: Path, oracle: str, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     """All tasks in one run, answered right."""
-    return evaluate(list(TASKS), oracle, data_dir=hub, output_dir=tmp_path_factory.mktemp("right") / "run")
+    return evaluate(list(TASKS), oracle, data_dir=hub, scoring=VARIANTS,
+                    output_dir=tmp_path_factory.mktemp("right") / "run")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def by_the_fool(hub: Path, fool: str, tmp_path_factory: pytest.TempPathFactory) -> RunResult:
     """All tasks in one run, answered wrong."""
-    return evaluate(list(TASKS), fool, data_dir=hub, output_dir=tmp_path_factory.mktemp("wrong") / "run")
+    return evaluate(list(TASKS), fool, data_dir=hub, scoring=VARIANTS,
+                    output_dir=tmp_path_factory.mktemp("wrong") / "run")  # fmt: skip
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -160,3 +163,19 @@ def test_what_is_wrong(name: str, by_the_fool: RunResult) -> None:
     worst = everything().worst.get(name, 0.0)
     value = found.aggregates[0].value if found.aggregates else None
     assert value == (worst if worst is None else pytest.approx(worst))
+
+
+@pytest.mark.parametrize("name", [name for name, task in TASKS.items() if task.scoring_variants])
+def test_other_rules_score_the_same_answers(name: str, by_the_oracle: RunResult) -> None:
+    """Each variant has numbers over as many samples as the task's own rules."""
+    found, task = by_the_oracle.tasks[name], TASKS[name]
+    assert set(found.scorings) == set(task.scoring_variants)
+    samples = sum(found.outcomes.values()) - found.outcomes.get("withheld", 0)
+    for aggregates in found.scorings.values():
+        assert all(one.n + one.n_failed == samples for one in aggregates[:1])
+
+
+def test_dice_are_counted(by_the_fool: RunResult) -> None:
+    """A rule that draws says how often; the tasks' own rules do not draw."""
+    assert by_the_fool.tasks["mmmu_val"].drawn == {"lmms-eval": 1, "lmms-eval-0.3.4": 1, "official-dice": 1}
+    assert [name for name, task in by_the_fool.tasks.items() if "default" in task.drawn] == []

@@ -10,7 +10,7 @@ import pytest
 
 from lmms_fast.journal.records import Record, sample_of, sample_record
 from lmms_fast.metrics import aggregate, extracted, judged
-from lmms_fast.report.result import as_scored, outcome_name, rules_of
+from lmms_fast.report.verdict import as_scored, outcome_name, rules_of
 from lmms_fast.tasks.render import fenced
 from lmms_fast.tasks.rubric import Asker
 from lmms_fast.tasks.spec import Task

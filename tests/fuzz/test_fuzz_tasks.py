@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lmms_fast.errors import UsageError
-from lmms_fast.report.result import rules_of
+from lmms_fast.report.verdict import rules_of
 from lmms_fast.tasks.catalog import bundled_dir
 from lmms_fast.tasks.render import MediaMissing, Renderer
 from lmms_fast.tasks.spec import Task, load_file

@@ -21,7 +21,7 @@ from lmms_fast.api import rescore
 from lmms_fast.data.feed import Fed, Selection, feed_task
 from lmms_fast.data.source import open_source
 from lmms_fast.errors import TaskError
-from lmms_fast.report.result import rules_of
+from lmms_fast.report.verdict import rules_of
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.draft import draft
 from lmms_fast.tasks.guess import Guess, guess_file

@@ -12,7 +12,7 @@ from PIL import Image
 from lmms_fast.data.feed import Fed, Selection, feed_task
 from lmms_fast.data.source import open_source
 from lmms_fast.errors import DataError, TaskError
-from lmms_fast.report.result import rules_of
+from lmms_fast.report.verdict import rules_of
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.render import as_list, fenced
 from lmms_fast.tasks.spec import Dataset, HubSource, Task, load_file

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lmms_fast.errors import TaskError
-from lmms_fast.report.result import rules_of
+from lmms_fast.report.verdict import rules_of
 from lmms_fast.tasks.render import MediaMissing, Renderer
 from lmms_fast.tasks.spec import Task, load_file
 from lmms_fast.types import Media, Sample
