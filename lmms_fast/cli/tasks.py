@@ -22,6 +22,7 @@ def list_tasks(
     pattern: Annotated[str, typer.Argument(help="Only names that match, such as 'doc*'.")] = "*",
     include_path: _Include = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="As the table of tasks/README.md.")] = False,
+    into: Annotated[Path | None, typer.Option(help="With --markdown: write it between the marks of this file.")] = None,
 ) -> None:
     """All tasks and groups: samples, what is shown to the model, how it is scored."""
     import fnmatch
@@ -30,12 +31,15 @@ def list_tasks(
     from rich.table import Table
 
     from lmms_fast.tasks.catalog import Catalog
-    from lmms_fast.tasks.page import COLUMNS, line_of, markdown_table
+    from lmms_fast.tasks.page import COLUMNS, line_of, markdown_table, write_table
 
     catalog = Catalog(include_path or ())
     found = [catalog.load(name) for name in fnmatch.filter(catalog.names(), pattern)]
     if not found:
         raise UsageError(f"no task matches '{pattern}'; `lmms-fast tasks list` shows all.")
+    if into and markdown:
+        write_table(into, markdown_table(found))
+        return
     if markdown:
         print(markdown_table(found))
         return

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
+from lmms_fast.errors import UsageError
 from lmms_fast.tasks.spec import Group, Task, TextPart
 
+MARK, END = "<!-- tasks -->\n", "<!-- end -->"
 COLUMNS = ("name", "samples", "shown", "metric", "scored by", "evidence")
 
 
@@ -56,3 +59,15 @@ def _source(task: Task) -> str:
     hub = task.dataset.hub[0]
     config = f" `{hub.config}`" if hub.config else ""
     return f"{hub.path}{config}, {task.dataset.split}"
+
+
+def write_table(path: Path, table: str) -> None:
+    """Put the table between the marks of a file. Raises UsageError where it has none."""
+    try:
+        before, mark, rest = path.read_text(encoding="utf-8").partition(MARK)
+        _, end, after = rest.partition(END)
+        if not (mark and end):
+            raise UsageError(f"{path}: has no lines {MARK.strip()} and {END} to write between.")
+        path.write_text(f"{before}{mark}{table}\n{end}{after}", encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written ({error.strerror}).") from None
