@@ -16,6 +16,7 @@ import io
 import json
 import math
 import random
+import re
 import sys
 import tempfile
 import threading
@@ -89,15 +90,15 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def write(folder: Path, times: int = 8) -> None:
-    """The small datasets as copies of the hub's, with pictures declared as such; each row `times` times, by other ids."""
+    """The small datasets as copies of the hub's, with pictures declared as such; each row `times` times."""
     import datasets  # noqa: PLC0415
 
-    tables = {where: pa.Table.from_pylist([_renamed(row, number) for number in range(times) for row in rows])
-              for where, rows in everything().datasets.items()}  # fmt: skip
-    for (repository, config, split), few in tables.items():
-        # A split whose answers are withheld has the other splits' columns on the hub.
-        like = [one.schema for where, one in tables.items() if where[:2] == (repository, config)]
-        plain = few.cast(pa.unify_schemas(like, promote_options="permissive")) if len(like) > 1 else few
+    schemas = {where: pa.Table.from_pylist(rows).schema for where, rows in everything().datasets.items()}
+    for (repository, config, split), rows in everything().datasets.items():
+        # On the hub a split whose answers are withheld has the other splits' columns.
+        alike = [one for where, one in schemas.items() if where[:2] == (repository, config)]
+        plain = pa.Table.from_pylist([_renamed(row, number) for number in range(times) for row in rows],
+                                     pa.unify_schemas(alike, promote_options="permissive"))  # fmt: skip
         features = datasets.Features.from_arrow_schema(plain.schema)
         for name, feature in list(features.items()):
             inner = getattr(feature, "feature", feature)
@@ -110,11 +111,12 @@ def write(folder: Path, times: int = 8) -> None:
 
 
 def _renamed(row: Mapping[str, Any], number: int) -> dict[str, Any]:
-    """The row by another id; grown in front, since tasks read numbers and subjects from the end of theirs."""
+    """The row by another id, whose last number is another one; tasks read numbers and subjects out of theirs."""
     if not number:
         return dict(row)
     names = {"id", "index", "question_id", "questionId", "data_id"}.intersection(row)
-    other = {name: f"{number}{row[name]}" if isinstance(row[name], str) else row[name] + 1000 * number
+    other = {name: re.sub(r"(\d*)(?=\D*$)", rf"{number}\1", row[name], count=1) if isinstance(row[name], str)
+             else row[name] + 1000 * number
              for name in names if isinstance(row[name], str | int)}  # fmt: skip
     return {**row, **other}
 
@@ -189,7 +191,7 @@ def compare(name: str, data: Path, folder: Path, **options: Any) -> Compared:
     try:
         chosen = Catalog().select([full])
         asked = {task.task: _samples(task, data) for task in chosen.tasks}
-        right = {_key_of(one.messages[-1]): (one.target or ("A",))[0] for of_one in asked.values() for one in of_one}
+        right = {key: answer for task in chosen.tasks for key, answer in _right(task, data, asked[task.task])}
         with serving(right) as url:
             ours = evaluate([full], url, data_dir=data, output_dir=folder / name, **options)
     except LmmsFastError as error:
@@ -204,6 +206,9 @@ def compare(name: str, data: Path, folder: Path, **options: Any) -> Compared:
     for task in chosen.tasks:
         own = task.task.removeprefix(PREFIX)
         _add(found, "" if len(chosen.tasks) == 1 else f"{own} ", ours, task, theirs[own])
+    if written := _files(folder / f"{name}_peer"):
+        same = _files(ours.path) == written
+        found.rows.append(("files written", f"{len(written)} alike" if same else "others", f"{len(written)} alike"))
     for label, one in ours.groups.items():
         group, _, metric = label.removeprefix(PREFIX).partition(" ")
         metric = metric or one.metric
@@ -213,6 +218,28 @@ def compare(name: str, data: Path, folder: Path, **options: Any) -> Compared:
 
 def _samples(task: Task, data: Path) -> list[Sample]:
     return [fed.sample for fed in feed_task(task, open_source(task, data), Selection(), lambda _: False)]
+
+
+def _right(task: Task, data: Path, samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:
+    """What was asked and a right answer, as far as the documents tell."""
+    from lmms_fast.bridge.opened import open_task  # noqa: PLC0415
+
+    docs = open_task(task, data).eval_docs_no_media
+    for one in samples:
+        accepted = docs[int(one.id)].get("answers") or one.target or ("A",)
+        first = accepted[0] if isinstance(accepted, list | tuple) else accepted
+        yield _key_of(one.messages[-1]), str(first["answer"] if isinstance(first, dict) else first)
+
+
+def _files(folder: Path) -> list[tuple[str, str]]:
+    """Names of what was written, dates apart, and the content of texts."""
+    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.parent != folder]
+    return [(re.sub(r"\d+", "N", str(path.relative_to(folder))), "" if path.suffix == ".xlsx" else _hash(path))
+            for path in found]  # fmt: skip
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _answers(result: RunResult, task: Task) -> dict[int, list[str]]:
@@ -233,7 +260,9 @@ def _add(found: Compared, prefix: str, result: RunResult, task: Task, theirs: Ma
         label = metric.removesuffix("_stderr") + ("" if by in ("none", "") else f",{by}")
         if metric.endswith("_stderr") and label in errors:
             found.rows.append((f"{prefix}± {label}", errors[label], value))
-        elif by and not metric.endswith(("_stderr", "_clt", "_clustered")) and value != []:  # [] stands for nothing
+        elif isinstance(value, list) and not value:
+            continue  # it has no aggregation of that name
+        elif by and not metric.endswith(("_stderr", "_clt", "_clustered")):
             found.rows.append((prefix + label, ours.pop(label, None), value))
     found.rows += [(prefix + label, value, "not there") for label, value in ours.items()]
 
