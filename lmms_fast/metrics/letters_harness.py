@@ -14,7 +14,7 @@ from typing import Any
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics.letters import LETTERS
-from lmms_fast.metrics.mmmu import is_long, last_between_spaces, letter_forms, pad, with_dice
+from lmms_fast.metrics.mmmu import is_long, last_between_spaces, last_written, letter_forms, pad, with_dice
 from lmms_fast.metrics.rule import Extractor, Options
 from lmms_fast.types import Prediction, Sample
 
@@ -105,12 +105,40 @@ def _first_character(text: str, _: Sample, __: Options) -> Prediction:
 
 
 def _leading_letter(text: str, _: Sample, __: Options) -> Prediction:
-    """BLINK and CV-Bench in lmms-eval: the first letter, in upper case, where only brackets and blanks precede it.
+    """CV-Bench in lmms-eval, and BLINK up to v0.7.2: the first letter, in upper case, where only brackets and blanks
+    precede it.
 
     It may be the first letter of a word: "The answer is A" is T.
     """
     match = _LEADING.match(text)
     return Prediction(match[1].upper() if match else None, "leading_letter")
+
+
+_TERSE = re.compile(r"\(?([A-Za-z])[.\s:,)]*")
+_TERSE_MAX = 4
+_STATED = re.compile(r"answers?+(?:\s++is)?+\s*+[:-]?+\s*+\(?+([A-Z])(?![A-Z])", re.IGNORECASE)
+
+
+def _blink_lmms_eval(text: str, sample: Sample, _: Options) -> Prediction:
+    """BLINK in lmms-eval since v0.7.3; letters are those of the sample's options.
+
+    In this order: a first line of at most four characters that is the letter; the last letter behind "answer" or
+    "answer is"; the last ``(X)``; the letter that the response begins with, be it that of a word. Either case, but for
+    ``(X)``.
+    """
+    letters = LETTERS[: len(sample.choices)] or LETTERS
+    line = text.strip().partition("\n")[0].strip()
+    match = _TERSE.fullmatch(line) if len(line) <= _TERSE_MAX else None
+    if match and match[1].upper() in letters:
+        return Prediction(match[1].upper(), "blink_lmms_eval: alone")
+    stated = [match[1].upper() for match in _STATED.finditer(text) if match[1].upper() in letters]
+    if stated:
+        return Prediction(stated[-1], "blink_lmms_eval: stated")
+    if found := last_written(text, letter_forms(letters, "(X)")):
+        return Prediction(found, "blink_lmms_eval: (X)")
+    match = _LEADING.match(text)
+    leading = match[1].upper() if match and match[1].upper() in letters else None
+    return Prediction(leading, "blink_lmms_eval: leading")
 
 
 def _prefix_letter(text: str, _: Sample, options: Options) -> Prediction:
@@ -246,6 +274,7 @@ EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
         "robust_letter": Extractor(_robust_letter, _LETTERS, check_letters),
         "first_character": Extractor(_first_character),
         "leading_letter": Extractor(_leading_letter),
+        "blink_lmms_eval": Extractor(_blink_lmms_eval),
         "prefix_letter": Extractor(_prefix_letter, _LETTERS, check_letters),
         "prefix_letter_random": Extractor(_prefix_letter_random, _LETTERS, check_letters),
         "perception_letter": Extractor(_perception_letter),

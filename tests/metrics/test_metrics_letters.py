@@ -113,6 +113,33 @@ def test_leading_letter(text: str, expected: str | None) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ("B", "B"),
+        ("(b).", "B"),
+        ("C:\nbecause the answer is D", "C"),
+        ("The correct answer is (B).", "B"),
+        ("the answer: c", "C"),
+        ("The answer is A, or the answer is B", "B"),
+        ("answers C", "C"),
+        ("The answer is a cat", "A"),
+        ("The answer is Blue", None),
+        ("so I pick (C), not A", "C"),
+        ("(c) it is", "C"),
+        ("a photo", "A"),
+        ("The cat", None),
+        ("E", None),
+        ("**B**", None),
+        ("", None),
+        ("answer" + " " * 100_000 + "B", "B"),
+    ],
+)
+def test_blink_of_lmms_eval(text: str, expected: str | None) -> None:
+    """Alone in the first line, behind "answer", in brackets, in front; only the letters of the options."""
+    assert read("blink_lmms_eval", text, *ANIMALS) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
         ("C", "C"),
         ("The best answer is C", "C"),
         ("Best option: (D", "D"),
