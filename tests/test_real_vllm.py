@@ -27,8 +27,10 @@ from lmms_fast.errors import ServerError
 from lmms_fast.events import SampleDone
 from lmms_fast.server import kept
 from lmms_fast.server.command import installed
-from lmms_fast.tasks.catalog import bundled_dir
+from lmms_fast.tasks.catalog import Catalog, bundled_dir
+from lmms_fast.tasks.spec import Task
 from lmms_fast.tiny import MODEL_DIR
+from tests.catalogue.hub import everything, write
 from tests.tasks.test_task_files import mme_rows, mmmu_row, picture
 
 
@@ -167,6 +169,18 @@ def test_mmmu_and_mme_run_from_files_in_the_hubs_schema(served: str, tmp_path: P
     groups = {one.group for one in result.tasks["mmmu_val"].aggregates}
     assert {None, "subject=Math", "domain=Art and Design"} <= groups
     assert result.score("mme", "mme_cognition_score") is not None
+
+
+def test_every_bundled_task_is_asked(served: str, tmp_path: Path) -> None:
+    """The catalogue on rows in the hub's schema: all that fits the small model's context is answered."""
+    write(tmp_path / "hub", everything().datasets, everything().files)
+    tasks = [name for name in Catalog().names() if isinstance(task := Catalog().load(name), Task) and task.dataset.hub]
+    result = evaluate(tasks, served, data_dir=tmp_path / "hub", limit=1, max_tokens=4, output_dir=tmp_path / "r")
+    assert len(result.tasks) == len(tasks) > 200
+    assert set(result.failures) <= {"too_long"}, result.examples
+    assert result.failed < 0.1 * result.samples
+    silent = [name for name, task in result.tasks.items() if set(task.outcomes) <= {"not_measured"}]
+    assert len(silent) <= result.failures.get("too_long", 0)
 
 
 def test_what_vllm_says_of_a_medium_it_does_not_have_is_understood(served: str) -> None:
