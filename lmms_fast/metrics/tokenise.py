@@ -61,7 +61,8 @@ _NAME = rf"(?:[dDlLnNoO]|[A-HJ-XZ])['’](?!(?i:ll|re|ve){_END}){_L}{{2,}}+"  # 
 _BETWEEN_VOWELS = rf"{_L}*?[aeiouyAEIOUY]['’][aeiouAEIOU]{_L}*+"  # ma'am
 _KNOWN = rf"(?i:jack-o'lantern|nor'easter|c'mon|cap'n|e'er|ev'ry|li'l){_END}"
 _SLASHED = r"[A-Za-z0-9]++(?:-[A-Za-z0-9]++)*+(?:/[A-Za-z0-9]++(?:-[A-Za-z0-9]++)*+){1,2}"
-_EMAIL = rf"{_A}[\w.+-]{{0,63}}@{_A}[\w-]{{0,62}}(?:\.[\w-]{{1,63}}){{0,8}}"
+# Behind the @, marks and closing brackets are the address's too: "a@b.org, c" has the word "a@b.org,".
+_EMAIL = rf"{_A}[\w.+-]{{0,63}}@[^\s<>\"|().{{}}]{{1,63}}(?:\.[^\s<>\"|().{{}}]{{1,63}}){{0,8}}"
 _PHONE = (
     r"(?:\([0-9]{2,3}\)[ ]?|\+?[0-9]{2,4}[- ](?:[0-9]{2,4}[- ])?)"
     r"(?:[0-9]{3,4}[- ]?[0-9]{3,4}|[0-9]{3,4}[- ][0-9]{5})(?![0-9])"
@@ -97,7 +98,7 @@ _TOKEN = re.compile(
         | [0-9]++(?:[.,:][0-9]++)++
         | {_HYPHENED}(?:\.(?=[,;:]))?)
     | (?P<apostrophe>{_SUFFIX})
-    | ['’](?:n['’]{_END}|[0-9]0s{_END}|[0-9][0-9]{_END}|(?:em|n|till?|cause){_END}|(?i:t)(?=(?i:is|was)\b))
+    | ['’](?:n['’]{_END}|[0-9]0s{_END}|[0-9][0-9](?=[ ]|$)|(?:em|n|till?|cause){_END}|(?i:t)(?=(?i:is|was)\b))
     | @[A-Za-z]\w*+ | \#(?:{_L}++|\#+) | [:;]-?[DpP3]{_END} | =D{_END} | [:;=]\| | =\\(?!\w) | \^_\^
     | [-+]?[.,:]?[0-9]++(?:[.,:][0-9]++)*+
     | \.{{3,}} | -{{2,4}}(?!-) | -{{5,}} | [?!]{{2,}} | \*+ | _+ | <<|>>

@@ -50,6 +50,8 @@ from lmms_fast.types import Prediction, Sample, Scored
         ("call (555) 123-4567 or 555-1234", "call -lrb-555-rrb-\xa0123-4567 or 555-1234"),
         ("café 字 русский 😀x 5° m²", "café 字 русский x 5 ° m ²"),
         ("the end., of it.; or that.", "the end. of it. or that"),
+        ("[a@b.org], c@d.org; x@y:1/2 it's", "-lsb- a@b.org], c@d.org; x@y:1/2 it 's"),
+        ("'95 and '95, '10:30' or '10/20", "'95 and 95 10:30 or 10/20"),
     ],
 )
 def test_words_are_those_of_the_penn_treebank(caption: str, words: str) -> None:
