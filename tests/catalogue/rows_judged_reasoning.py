@@ -9,7 +9,9 @@ PROMPTS = {
     "chartqa_reasoning": ["<chart human_test>", "How much, chart human_test?"],
     "cv_bench_reasoning": ["<cv default Count>", "Count, default? (A) x (B) y (C) z"],
     "docvqa_val_reasoning": ["<DocVQA validation 1>", "What is on line 1?"],
+    "docvqa_test_reasoning": ["<DocVQA test 1>", "What is on line 1?"],
     "infovqa_val_reasoning": ["<InfographicVQA validation 1>", "What is on line 1?"],
+    "infovqa_test_reasoning": ["<InfographicVQA test 1>", "What is on line 1?"],
     **{
         f"mmbench_{language}_{split}_reasoning": [
             f"<{language} {split} 1.0>", f"It is alive. What is this, {language} {split} 1.0? {_BENCH}",
@@ -33,6 +35,6 @@ PROMPTS = {
     ],
 }  # fmt: skip
 RIGHT = dict.fromkeys(PROMPTS, tagged)
-_TESTS = {"mmbench_en_test_reasoning": None, "mmbench_cn_test_reasoning": None}
+_TESTS = {f"{name}_test_reasoning": None for name in ("docvqa", "infovqa", "mmbench_en", "mmbench_cn")}
 BEST = {**_TESTS, "mmbench_en_dev_reasoning": 100.0, "mmbench_cn_dev_reasoning": 100.0, "ocrbench_reasoning": 3.0}
 WORST: dict[str, float | None] = {**_TESTS}

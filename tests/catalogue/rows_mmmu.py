@@ -55,6 +55,7 @@ def _interleaved(split: str) -> list[str]:
 
 PROMPTS = {
     "mmmu_val": _interleaved("validation"),
+    "mmmu_val_pass64": _interleaved("validation"),
     "mmmu_dev": _interleaved("dev"),
     "mmmu_test": _interleaved("test"),
     "mmmu_val_qwen": [
