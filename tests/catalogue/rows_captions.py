@@ -46,8 +46,8 @@ def _refcoco(part: str) -> list[dict[str, Any]]:
 
 
 def _iconqa(part: str) -> list[dict[str, Any]]:
-    kinds = (("choose_img", "choice_0.png,choice_1.png", "choice_1.png"), ("choose_txt", "cat,dog,cow", "cow"),
-             ("fill_in_blank", "", "7"))  # fmt: skip
+    kinds = (("choose_img", "choice_0.png,choice_1.png", "choice_1.png"), ("choose_txt", "cat,dog, cow", "cow"),
+             ("fill_in_blank", "", "seven"))  # fmt: skip
     return [
         {
             "question_id": f"{part} {kind}", "question": "Which one", "choices": options, "answer": answer,
