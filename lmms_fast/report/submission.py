@@ -13,6 +13,7 @@ import orjson
 
 from lmms_fast.errors import TaskError
 from lmms_fast.journal.records import Record
+from lmms_fast.metrics import strip_reasoning
 from lmms_fast.tasks.render import environment
 from lmms_fast.tasks.spec import Task
 from lmms_fast.types import Outcome, Prediction, Response
@@ -88,9 +89,13 @@ class _Writer(Submission):
         names = {
             **{key: record[key] for key in ("id", "row", "target", "choices", "groups", "facts")},
             "answer": "" if answer is None else answer,
-            "text": outcome.text,
+            "text": strip_reasoning(outcome.text),
         }
-        self.put({name: self._value(name, names) for name in self._fields})
+        values = {name: self._value(name, names) for name in self._fields}
+        try:
+            self.put(values)
+        except (TypeError, ValueError) as error:  # a list in a cell, a generator in JSON
+            raise TaskError(f"{self._file}: submission: sample {record['id']}: {error}.") from None
         self.samples += 1
 
     def _value(self, field: str, names: Mapping[str, Any]) -> Any:
@@ -120,7 +125,11 @@ def _json_list(path: Path, _: list[str]) -> Iterator[_Put]:
 @contextlib.contextmanager
 def _json_lines(path: Path, _: list[str]) -> Iterator[_Put]:
     with path.open("wb") as file:
-        yield lambda record: (file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)), None)[1]
+
+        def put(record: Mapping[str, Any]) -> None:
+            file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
+
+        yield put
 
 
 @contextlib.contextmanager
@@ -147,19 +156,25 @@ def _json_pairs(path: Path, fields: list[str]) -> Iterator[_Put]:
 def _spreadsheet(path: Path, fields: list[str]) -> Iterator[_Put]:
     from openpyxl import Workbook  # noqa: PLC0415  (two benchmarks want it)
     from openpyxl.cell import WriteOnlyCell  # noqa: PLC0415
+    from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE  # noqa: PLC0415
 
     book = Workbook(write_only=True)
     sheet = book.create_sheet()
     sheet.append(fields)
 
     def put(record: Mapping[str, Any]) -> None:
-        cells = [WriteOnlyCell(sheet, record[name]) for name in fields]
+        values = (record[name] for name in fields)
+        shown = (ILLEGAL_CHARACTERS_RE.sub("\ufffd", value) if isinstance(value, str) else value for value in values)
+        cells = [WriteOnlyCell(sheet, value) for value in shown]
         for cell in cells:
             if cell.data_type == "f":
                 cell.data_type = "s"  # an answer that begins with "=" is a text: nothing of a model's is a formula
         sheet.append(cells)
 
-    yield put
+    try:
+        yield put
+    finally:
+        sheet.close()  # before its file is, which openpyxl would complain of later
     book.save(path)
 
 

@@ -45,6 +45,8 @@ def environment(tables: Mapping[str, Any]) -> jinja2.Environment:
     """Jinja as tasks use it: sandboxed; a misspelt column is an error, not an empty string inside a prompt."""
     found = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
     found.globals = {**tables, "letters": LETTERS}
+    # As they are: escaped, a character beyond the first 65,536 is two halves, which `as_list` would leave apart.
+    found.policies["json.dumps_kwargs"] = {"sort_keys": True, "ensure_ascii": False}
     found.filters["lettered"] = lettered
     found.filters["as_list"] = as_list
     found.filters["fenced"] = fenced

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import orjson
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from lmms_fast.errors import TaskError
 
@@ -177,13 +177,29 @@ class PagesPart(_Strict):
 
 
 Part = TextPart | ImagePart | PagesPart
+_PARTS: dict[str, type[BaseModel]] = {"text": TextPart, "image": ImagePart, "pdf": PagesPart}
+
+
+def _kind(part: Any) -> str:
+    """Which part it is, by its telling key: a mistake is then named by that part alone."""
+    if isinstance(part, dict):
+        return next((model.__name__ for key, model in _PARTS.items() if key in part), "")
+    return type(part).__name__
 
 
 class Prompt(_Strict):
     """The turn that is sent: parts in order."""
 
     system: str | None = None
-    user: tuple[Annotated[Part, Field(union_mode="left_to_right")], ...] = ()
+    user: tuple[
+        Annotated[
+            Annotated[TextPart, Tag("TextPart")]
+            | Annotated[ImagePart, Tag("ImagePart")]
+            | Annotated[PagesPart, Tag("PagesPart")],
+            Discriminator(_kind, "part", "a part has the key `text`, `image`, or `pdf` with `pages`"),
+        ],
+        ...,
+    ] = ()
     turns: str | None = None
     """Instead, a column with the whole conversation: a list of ``{role, content}``, the content a text or a list of
     ``{text: …}`` and ``{image: …}``."""
@@ -285,15 +301,36 @@ class PromptVariant(_Strict):
     generation: Generation | None = None
 
 
+def _is_name(value: str) -> bool:
+    """True for a file's name that leads into no other folder."""
+    return Path(value).name == value and value not in ("", "..") and "\0" not in value
+
+
 class Submission(_Strict):
-    """The file that a benchmark's server takes. Values are Jinja expressions over `id`, `row`, `answer` (the extracted
-    one, "" where there is none), `text` (the whole response), `target`, `choices`, `groups` and `facts`."""
+    """The file that a benchmark's server takes.
+
+    Values are Jinja expressions over `id`, `row`, `answer` (the extracted one, "" where there is none), `text` (the
+    response without its thinking), `target`, `choices`, `groups` and `facts`.
+    """
 
     file: str
     form: Literal["list", "lines", "map", "pairs", "xlsx"] = "list"
     """A JSON list, JSON lines, one JSON object of key to value, a list of objects of one key, or a spreadsheet."""
     record: dict[str, str] = Field(min_length=1)
     """Field to value; for `map` and `pairs` the fields are `key` and `value`."""
+
+    @field_validator("file")
+    @classmethod
+    def _inside_the_run(cls, value: str) -> str:
+        if not _is_name(value):
+            raise ValueError("give a name without folders; the file is written into the run's own")
+        return value
+
+    @model_validator(mode="after")
+    def _as_the_form_has_it(self) -> Submission:
+        if self.form in ("map", "pairs") and self.record.keys() != {"key", "value"}:
+            raise ValueError(f"the fields of the form `{self.form}` are `key` and `value`")
+        return self
 
 
 class Foreign(_Strict):
@@ -362,7 +399,7 @@ class Task(_Strict):
     @field_validator("hooks")
     @classmethod
     def _beside_the_yaml(cls, value: str | None) -> str | None:
-        if value is not None and (Path(value).name != value or value in ("", "..") or "\0" in value):
+        if value is not None and not _is_name(value):
             raise ValueError("give the name of a file in the YAML's own folder; only that folder was named by the user")
         return value
 
@@ -438,7 +475,7 @@ def load_file(path: Path) -> Task | Group:
     try:
         found = model.model_validate({**content, "file": path})
     except ValidationError as error:
-        raise TaskError(_sentence(path, error)) from None
+        raise TaskError(_sentence(path, model, error)) from None
     name = found.group if isinstance(found, Group) else found.task
     if name != path.stem:
         raise TaskError(f"{path}: the name is '{name}' but the file is {path.name}; a task is found by its file name.")
@@ -522,14 +559,15 @@ def _without_nulls(content: dict[str, Any]) -> dict[str, Any]:
             for key, value in content.items() if value is not None}  # fmt: skip
 
 
-def _sentence(path: Path, error: ValidationError) -> str:
+def _sentence(path: Path, model: type[Task | Group], error: ValidationError) -> str:
     first = error.errors()[0]
-    location = [str(part) for part in first["loc"]]
+    tags = {part.__name__ for part in _PARTS.values()}  # which are in no file
+    location = [str(place) for place in first["loc"] if place not in tags]
     key = ".".join(location)
     more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
     where = f"{path}{_line_of(path, location)}: `{key}`" if key else f"{path}"
     if first["type"] == "extra_forbidden":
-        return f"{where} is not a key here; allowed: {', '.join(_allowed(first['loc']))}.{more}"
+        return f"{where} is not a key here; allowed: {', '.join(_allowed(model, first['loc']))}.{more}"
     return f"{where}: {first['msg'].removeprefix('Value error, ')}.{more}"
 
 
@@ -549,11 +587,11 @@ def _line_of(path: Path, location: list[str]) -> str:
     return f":{line}" if line else ""
 
 
-def _allowed(location: tuple[int | str, ...]) -> list[str]:
+def _allowed(model: type[Task | Group], location: tuple[int | str, ...]) -> list[str]:
     models: dict[str, type[BaseModel]] = {
-        "dataset": Dataset, "hub": HubSource, "prompt": Prompt, "TextPart": TextPart, "ImagePart": ImagePart,
-        "PagesPart": PagesPart, "interleave": Interleave, "target": Target, "generation": Generation,
-        "score": Scoring, "report": Rule,
+        **{part.__name__: part for part in _PARTS.values()},
+        "dataset": Dataset, "hub": HubSource, "prompt": Prompt, "interleave": Interleave,
+        "target": Target, "generation": Generation, "score": Scoring, "report": Rule,
         "extract": Rule, "match": Rule, "judge": Rubric, "read": Rule, "join": Join, "shots": Shots, "draw": Draw,
         "shared": Shared,
         "scoring_variants": ScoringVariant, "prompt_variants": PromptVariant, "submission": Submission,
@@ -561,4 +599,6 @@ def _allowed(location: tuple[int | str, ...]) -> list[str]:
     for part in reversed(location[:-1]):
         if part in models:
             return list(models[str(part)].model_fields)
-    return [name for name in Task.model_fields if name != "file"] + ["extends", "group", "tasks", "weight"]
+    # What a task has besides is set by the program; a file without `group` may have meant to be one.
+    names = [name for name in model.model_fields if name not in ("file", "foreign", "prompt_variant")] + ["extends"]
+    return names if model is Group else [*names, "group", "tasks", "weight"]

@@ -1,6 +1,7 @@
 """Task files: prompts exactly as declared, mistakes answered with file, line and what is allowed."""
 
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from lmms_fast.data.source import open_source
 from lmms_fast.errors import DataError, TaskError
 from lmms_fast.report.verdict import rules_of
 from lmms_fast.tasks.catalog import Catalog
-from lmms_fast.tasks.render import as_list, fenced
+from lmms_fast.tasks.render import as_list, environment, fenced
 from lmms_fast.tasks.spec import Dataset, HubSource, Task, load_file
 from lmms_fast.types import Media
 
@@ -149,6 +150,8 @@ def test_unknown_task_suggests() -> None:
         ("promt: {}", r"mine\.yaml:\d+: `promt` is not a key here; allowed: .*prompt"),
         ("generation: {max_tokens: -1}", r"mine\.yaml:\d+: `generation\.max_tokens`"),
         ("dataset: {files: a.parquet, hub: b}", "either `hub` or `files`"),
+        ("submission: {file: ../a.json, record: {a: id}}", r"`submission\.file`: give a name without folders"),
+        ("submission: {file: a.json, form: map, record: {a: id}}", "fields of the form `map` are `key` and `value`"),
         ("x: [", r"mine\.yaml: line \d+, column \d+: not valid YAML"),
     ],
 )
@@ -160,6 +163,30 @@ def test_a_mistake_names_file_line_and_key(tmp_path: Path, change: str, says: st
     lines = [line for line in base.replace("task: smoke_yesno", "task: mine").splitlines() if not line.startswith(key)]
     (tmp_path / "mine.yaml").write_text("\n".join([*lines, change]))
     with pytest.raises(TaskError, match=says):
+        load_file(tmp_path / "mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [
+        ({"image": "a", "optinal": True}, r"`prompt\.user\.0\.optinal` .*allowed: image, optional, draw"),
+        ({"pdf": "a"}, r"`prompt\.user\.0\.pages`: Field required"),
+        ({"imag": "a"}, r"`prompt\.user\.0`: a part has the key `text`, `image`, or `pdf`"),
+        ("a", r"`prompt\.user\.0`: a part has the key `text`, `image`, or `pdf`"),
+    ],
+)
+def test_a_mistake_in_a_part(tmp_path: Path, part: Any, says: str) -> None:
+    """It is told what that part has, not what others lack."""
+    mine = HOOKED.replace("{{ question }}", "x").replace('    - text: "x"', f"    - {json.dumps(part)}")
+    (tmp_path / "hooked.yaml").write_text(mine)
+    with pytest.raises(TaskError, match=says):
+        load_file(tmp_path / "hooked.yaml")
+
+
+def test_a_mistake_in_a_group(tmp_path: Path) -> None:
+    """It is told what a group has, not what a task has."""
+    (tmp_path / "mine.yaml").write_text("group: mine\nabout: x\ntasks: [a]\nwieght: none\n")
+    with pytest.raises(TaskError, match="`wieght` is not a key here; allowed: group, about, tasks, weight, metrics"):
         load_file(tmp_path / "mine.yaml")
 
 
@@ -179,6 +206,12 @@ def test_as_list() -> None:
     assert as_list("[" * 9999 + "]" * 9999) == ("[" * 9999 + "]" * 9999,)
     assert as_list(["a", 2]) == ("a", "2")
     assert as_list("plain") == ("plain",)
+
+
+def test_lists_in_facts_are_had_back() -> None:
+    """What `tojson` writes of texts, `as_list` reads, be they of any alphabet."""
+    texts = ("a \U0001f600", "'b' & <c>", "é \\ \n", "")
+    assert as_list(environment({}).from_string("{{ texts | tojson }}").render(texts=texts)) == texts
 
 
 HOOKED = """\
