@@ -88,11 +88,11 @@ def _is_yes(one: Scored) -> bool:
 def _said(one: Scored, negative: bool) -> str | None:
     """``yes`` or ``no``: the gold where the answer is right, else what was found; without an answer as `negative` says.
 
-    So a sample that was not measured can be taken as right, for the bounds.
+    A sample that was not measured is right or wrong without words of its own, for the bounds.
     """
-    if one.value == 1.0:
-        return "yes" if _is_yes(one) else "no"
-    said = one.answer.strip().strip(".").lower() if isinstance(one.answer, str) else None
+    if one.value == 1.0 or (one.answered and one.answer is None):
+        return "yes" if _is_yes(one) is (one.value == 1.0) else "no"
+    said = one.answer.strip().lower() if isinstance(one.answer, str) else None
     return said if said in ("yes", "no") else ("no" if negative else None)
 
 
@@ -249,7 +249,12 @@ def _wildvision(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
     {
-        "f1": Aggregator(_f1, frozenset({"by", "silence", "scale"}), _check_f1),
+        "f1": Aggregator(
+            _f1,
+            frozenset({"by", "silence"}),
+            _check_f1,
+            bounded=frozenset({"mean_f1", "f1", "accuracy", "precision", "recall"}),
+        ),
         "mmvet": Aggregator(_mmvet, needs=frozenset({"capability"})),
         "cv_bench": Aggregator(_cv_bench, frozenset({"scale"}), needs=frozenset({"source"}), whole=True),
         "hrbench": Aggregator(_hrbench, frozenset({"scale"}), needs=frozenset({"category", "cycle_category"})),
@@ -257,6 +262,6 @@ AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
         "score_ratio": Aggregator(
             _score_ratio, frozenset({"metric", "by", "failures"}), _check_score_ratio, bounded=False
         ),
-        "wildvision": Aggregator(_wildvision),
+        "wildvision": Aggregator(_wildvision, bounded=frozenset({"reward", "win_rate"})),
     }
 )

@@ -54,6 +54,8 @@ def test_f1_silence() -> None:
     assert (negative["precision", None], negative["recall", None], negative["yes_ratio", None]) == (1.0, 0.5, 0.25)
     assert (left_out["precision", None], left_out["recall", None], left_out["yes_ratio", None]) == (1.0, 1.0, 0.5)
     assert aggregate("f1", rows, {})[0].n_no_answer == 4
+    dotted = numbers(aggregate("f1", rows + yes_no("no", "Yes.", 3), {"silence": "left_out"}))
+    assert dotted["precision", None] == 1.0  # a wrong answer that is neither word, to the letter
     with pytest.raises(TaskError, match="allowed: negative, left_out"):
         check_aggregate("f1", {"silence": "positive"}, ())
 
