@@ -16,6 +16,7 @@ from lmms_eval.evaluator import simple_evaluate
 
 from lmms_fast.bridge import opened
 from lmms_fast.types import Message
+from tests.catalogue.hub import everything
 
 Answers = Mapping[str, Mapping[int, Sequence[str]]]
 Asked = Mapping[str, Mapping[int, Sequence[Message]]]
@@ -54,6 +55,10 @@ class Retold(lmms):
         raise NotImplementedError
 
 
+def _splits() -> set[str]:
+    return {split for _, _, split in everything().datasets}
+
+
 def run_peer(
     name: str, data: Path, folder: Path, answers: Answers, asked: Asked, same: Same
 ) -> tuple[Mapping[str, Mapping[str, Any]], bool]:
@@ -64,7 +69,10 @@ def run_peer(
     arguments = Namespace(output_path=str(folder), process_with_media=False,
                           reasoning_tags='[["<think>", "</think>"], ["<analysis>", "</analysis>"]]')  # fmt: skip
     here = Path.cwd()
-    with opened.quiet(), opened.copies_in(data), open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):
+    with (
+        opened.quiet(), opened.copies_in(data, _splits()),
+        open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere),
+    ):  # fmt: skip
         os.chdir(folder)
         try:
             found = simple_evaluate(model, tasks=[name], task_manager=opened.manager(()), cli_args=arguments,

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import re
 import sys
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +17,12 @@ from loguru import logger
 from PIL import ImageFile
 from tenacity import RetryError, stop_after_attempt
 
+from lmms_fast.data.layout import by_card, by_name
 from lmms_fast.errors import DataError, TaskError
 from lmms_fast.tasks.spec import Task
 
-_SHARD = re.compile(r"(?P<split>.+?)(-\d+-of-\d+)?\.(?P<kind>parquet|jsonl|json|csv)")
-_BUILDERS = {"jsonl": "json"}
+_BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
+_SPLITS = ("test_split", "validation_split", "training_split", "fewshot_split")
 
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # lmms-eval sets it; half a picture is none
 ConfigurableTask.download.retry.stop = stop_after_attempt(1)  # a copy that is not there now is not there in a minute
@@ -49,10 +48,12 @@ def open_task(task: Task, data_dir: Path | None) -> Any:
     """The task, loaded anew, so that nothing its code keeps in variables is left from before. Raises LmmsFastError."""
     foreign = task.foreign
     assert foreign is not None
-    name = foreign.name
-    with quiet(), copies_in(data_dir):
+    name, known = foreign.name, manager(foreign.include)
+    with quiet():
         try:
-            found = manager(foreign.include)._load_individual_task_or_group(name, task_type="chat")[name]
+            config = known._get_config(name)
+            with copies_in(data_dir, {config[key] for key in _SPLITS if config.get(key)}):
+                found = known._load_individual_task_or_group(name, task_type="chat")[name]
         except Exception as error:
             what = f"task {task.task}: lmms-eval cannot open it: {reason(error)}"
             raise DataError(what + _advice(task, data_dir)) from None
@@ -79,48 +80,48 @@ def _advice(task: Task, data_dir: Path | None) -> str:
 
 
 @contextlib.contextmanager
-def copies_in(data_dir: Path | None) -> Iterator[None]:
-    """`datasets.load_dataset` as lmms-eval, and the task code that is imported meanwhile, see it: local copies only."""
+def copies_in(data_dir: Path | None, splits: Collection[str]) -> Iterator[None]:
+    """`datasets.load_dataset` as lmms-eval, and the task code that is imported meanwhile, see it: local copies only.
+
+    `splits` are those to be had where code asks for all.
+    """
     if data_dir is None:
         yield
         return
     original = datasets.load_dataset
-    datasets.load_dataset = _from_copies(data_dir.absolute(), original)
+    datasets.load_dataset = _from_copies(data_dir.absolute(), splits, original)
     try:
         yield
     finally:
         datasets.load_dataset = original
 
 
-def _from_copies(data_dir: Path, original: Callable[..., Any]) -> Callable[..., Any]:
+def _from_copies(data_dir: Path, splits: Collection[str], original: Callable[..., Any]) -> Callable[..., Any]:
     def load_dataset(path: str, name: str | None = None, *, split: Any = None, **more: Any) -> Any:
         if "/" not in path or os.path.exists(path):
             return original(path, name, split=split, **more)
-        folders = [folder for folder in (data_dir / path, data_dir / path.rpartition("/")[2]) if folder.is_dir()]
-        if not folders:
+        folder = next((one for one in (data_dir / path, data_dir / path.rpartition("/")[2]) if one.is_dir()), None)
+        if folder is None:
             raise FileNotFoundError(f"--data-dir {data_dir} has no folder {path}, a copy of that dataset")
-        wanted = str(split).partition("[")[0] if split is not None else None
-        kind, files = _splits(folders[0], name)
-        if not files or (wanted is not None and wanted not in files):
-            what = f"split '{wanted}'" if wanted else "data"
-            raise FileNotFoundError(f"{folders[0]} has no file of {what}{f' of {name}' if name else ''}")
+        wanted = splits if split is None else [str(split).partition("[")[0]]
+        files = {one: found for one in wanted if (found := _files(folder, name, one))}
+        if not files:
+            config = f" of {name}" if name else ""
+            raise FileNotFoundError(f"{folder} has no data file of split {' or '.join(sorted(wanted))}{config}")
         # One by one: splits of a dataset need not have the same columns.
-        found = {one: original(kind, data_files={one: files[one]}, split=split or one, cache_dir=more.get("cache_dir"))
-                 for one in ([wanted] if wanted else files)}  # fmt: skip
-        return found[wanted] if wanted else datasets.DatasetDict(found)
+        loaded = {one: original(_BUILDERS[found[0].suffix], data_files={one: list(map(str, found))},
+                                split=split or one, cache_dir=more.get("cache_dir"))
+                  for one, found in files.items()}  # fmt: skip
+        return datasets.DatasetDict(loaded) if split is None else next(iter(loaded.values()))
 
     return load_dataset
 
 
-def _splits(folder: Path, config: str | None) -> tuple[str, dict[str, list[str]]]:
-    """The kind of files, and those of each split; of a configuration where folders are named so."""
-    found = [(path, match) for path in sorted(folder.rglob("*")) if (match := _SHARD.fullmatch(path.name))]
-    named = [one for one in found if config in one[0].relative_to(folder).parts]
-    kinds: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for path, match in named or found:
-        kinds[_BUILDERS.get(match["kind"], match["kind"])][match["split"]].append(str(path))
-    kind = next((one for one in ("parquet", "json", "csv") if one in kinds), "parquet")
-    return kind, dict(kinds[kind])
+def _files(folder: Path, config: str | None, split: str) -> list[Path]:
+    there = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.suffix in _BUILDERS)
+    card = folder / "README.md"
+    told = by_card(there, card.read_text(encoding="utf-8"), config, split) if card.is_file() else None
+    return [folder / name for name in (by_name(there, config, split) if told is None else told)]
 
 
 def chosen(docs: Any, rows: Sequence[int]) -> Any:
