@@ -448,15 +448,15 @@ EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
 
 MATCHERS: Mapping[str, Matcher] = MappingProxyType(
     {
-        "mathv": Matcher(_mathv_match),
+        "mathv": Matcher(_mathv_match, slow=True),
         "mathvista": Matcher(
             _mathvista_match,
             frozenset({"strict_int", "whole_precision"}),
             _check_mathvista,
             frozenset({"question_type", "answer_type", "precision"}),
         ),
-        "reasoning": Matcher(_reasoning),
-        "reasoning_lmms_eval": Matcher(_reasoning_lmms_eval),
-        "math_verify": Matcher(_math_verify),
+        "reasoning": Matcher(_reasoning, slow=True),
+        "reasoning_lmms_eval": Matcher(_reasoning_lmms_eval, slow=True),
+        "math_verify": Matcher(_math_verify, slow=True),
     }
 )

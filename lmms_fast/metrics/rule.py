@@ -52,6 +52,8 @@ class Matcher:
     """Facts of the sample that it reads."""
     sees_silence: bool = False
     """For the few benchmarks whose rule gives a number to an empty response too."""
+    slow: bool = False
+    """Milliseconds a sample, and a second for the first: scored when the run has ended, not between its requests."""
 
     def __call__(self, prediction: Prediction, sample: Sample, options: Options = NONE) -> Score:
         """The verdict on a prediction."""
@@ -97,8 +99,13 @@ class Aggregator:
     """Groups of the task that it reads whatever its options."""
     whole: bool = False
     """The number means what the benchmark says only over the complete set (CIDEr's document frequencies, groups)."""
-    bounded: bool = True
-    """Whether "all of the rest wrong" and "all right" have a meaning for it (not for CIDEr, which needs texts)."""
+    bounded: bool | frozenset[str] = True
+    """Whether its numbers lie between those with all of the rest wrong and all right: each of them, none (CIDEr needs
+    texts), or those with these names."""
+
+    def bounds(self, metric: str) -> bool:
+        """Whether the number of that name has bounds."""
+        return self.bounded if isinstance(self.bounded, bool) else metric in self.bounded
 
     def __call__(self, scored: Sequence[Scored], options: Options = NONE) -> list[Aggregate]:
         """Run it."""

@@ -38,6 +38,11 @@ class ScoringRules:
     match: Step = field(default_factory=lambda: Step("exact"))
     judge: Judging | None = None
 
+    @property
+    def slow(self) -> bool:
+        """Whether a sample takes so long to be scored that requests would wait for it."""
+        return MATCHERS[self.match.name].slow
+
     def check(self, facts: Collection[str]) -> None:
         """Raise TaskError for a rule, option or fact that does not exist. `facts` are the names that samples have."""
         if not self.extract:

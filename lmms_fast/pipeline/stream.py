@@ -107,7 +107,8 @@ class _Stream:
         self._plan, self._journal, self._session, self._stop, self._notify = plan, journal, session, stop, notify
         self._ahead = 8 if _only_local(plan.profiles) else 2
         self._channel: Channel[Prepared] = Channel(*_room(self._ahead, _first_limit(plan)), asyncio.get_running_loop())
-        self._rules = {task.task: rules_of(task) for task in plan.tasks if task.foreign is None}
+        rules = {task.task: rules_of(task) for task in plan.tasks if task.foreign is None}
+        self._rules = {name: one for name, one in rules.items() if not one.slow}  # those for a score while it goes on
         self._limits: dict[str, int] = {}
         self._loads: dict[str, Load] = {}
         self._late: list[Profile] = []

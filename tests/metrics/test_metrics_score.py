@@ -108,3 +108,12 @@ def test_a_filter_may_keep_what_it_does_not_match() -> None:
 def test_good_rules_pass() -> None:
     """A regex rule with all its options is accepted."""
     scoring(Step("regex", {"pattern": "(?P<n>x)", "group": "n", "pick": "last", "otherwise": "keep"}), "mme")
+
+
+def test_rules_that_would_hold_up_requests_say_so() -> None:
+    """Whatever takes milliseconds a sample is scored at the end of a run."""
+    assert {name for name, match in MATCHERS.items() if match.slow} == {
+        "mathv", "reasoning", "reasoning_lmms_eval", "math_verify",
+    }  # fmt: skip
+    assert scoring("mathv", "mathv").slow
+    assert not scoring("letter").slow
