@@ -9,6 +9,7 @@ import csv
 import json
 from collections.abc import Iterator
 from io import BufferedReader
+from itertools import chain, zip_longest
 from pathlib import Path
 
 import pyarrow.json as pa_json
@@ -84,8 +85,11 @@ class _Lines:
 
     def __init__(self, file: BufferedReader) -> None:
         self._file = file
-        self.place = file.tell()
-        self.quotes = 0
+        self.place, self.number, self.quotes = file.tell(), 0, 0
+
+    def ended(self) -> bool:
+        """Whether nothing follows."""
+        return not self._file.peek(1)
 
     def __iter__(self) -> _Lines:
         return self
@@ -95,28 +99,42 @@ class _Lines:
         if not line:
             raise StopIteration
         start, self.place = self.place, self.place + len(line)
+        self.number += 1
         self.quotes += line.count(b'"')
         return line.decode("utf-8-sig" if start == 0 else "utf-8")  # Excel marks its CSV files
 
 
 def _placed(file: BufferedReader, path: Path) -> Iterator[tuple[int, Doc]]:
     """Rows of a CSV or TSV file, each with the byte at which it starts. Raises ValueError for one that is too long."""
-    csv.field_size_limit(1 << 30)  # benchmarks ship base64 pictures in TSV cells
     lines = _Lines(file)
-    reader = csv.reader(lines, delimiter="\t" if path.suffix == ".tsv" else ",")
+    names = _cells(lines, path) or []
+    place = lines.place
+    while (cells := _cells(lines, path)) is not None:
+        if len(cells) > len(names):
+            raise ValueError(f"line {lines.number} has {len(cells)} cells, the first line {len(names)}")
+        if cells:
+            yield place, dict(zip_longest(names, cells))
+        place = lines.place
+
+
+def _cells(lines: _Lines, path: Path) -> list[str] | None:
+    """Of the next row, which may be several lines; None at the end. Raises ValueError."""
+    delimiter = "\t" if path.suffix == ".tsv" else ","
+    first, lines.quotes = lines.number + 1, 0
+    line = next(lines, None)
+    if line is None:
+        return None
+    if not lines.quotes:  # a fifth of the reader's time, where a cell is a picture in base64
+        line = line.rstrip("\r\n")
+        return line.split(delimiter) if line else []
+    csv.field_size_limit(1 << 30)  # benchmarks ship such pictures
     try:
-        names = next(reader, [])
-        place, number = lines.place, reader.line_num
-        for cells in reader:
-            if reader.line_num > number + 1 and lines.quotes % 2 and not file.peek(1):  # all to the end in one cell
-                raise ValueError(f"a quotation mark in line {number + 1} is not closed")
-            if len(cells) > len(names):
-                raise ValueError(f"line {reader.line_num} has {len(cells)} cells, the first line {len(names)}")
-            if cells:
-                yield place, dict(zip(names, cells + [None] * (len(names) - len(cells)), strict=True))
-            place, number, lines.quotes = lines.place, reader.line_num, 0
+        cells = next(csv.reader(chain([line], lines), delimiter=delimiter))
     except csv.Error as error:
-        raise ValueError(f"line {reader.line_num}: {error}") from None
+        raise ValueError(f"line {first}: {error}") from None
+    if lines.number > first and lines.quotes % 2 and lines.ended():  # all to the end in one cell
+        raise ValueError(f"a quotation mark in line {first} is not closed")
+    return cells
 
 
 class Lookup:
@@ -154,5 +172,5 @@ class Lookup:
             file.seek(self._places[value])
             if self._path.suffix == ".jsonl":
                 return json.loads(file.readline()).get(self._column)
-            cells = next(csv.reader(_Lines(file), delimiter="\t" if self._path.suffix == ".tsv" else ","))
+            cells = _cells(_Lines(file), self._path) or []
             return dict(zip(self._names, cells, strict=False)).get(self._column)

@@ -31,8 +31,8 @@ _HINTS = ("hint", "context")
 _GROUPS = ("category", "l2_category", "split", "subset", "subject", "subfield", "topic", "task", "type",
            "question_type", "difficulty", "level", "domain", "capability", "language")  # fmt: skip
 _GROUPS_MAX = 100
-_TAKEN = frozenset({"doc", "row", "shots", "number", "each", "letters", "choices", "choices_text", "range", "dict",
-                    "none", "true", "false", "loop", "self", "lipsum", "cycler", "joiner", "namespace"})  # fmt: skip
+_TAKEN = frozenset({"row", "letters", "choices", "choices_text", "range", "dict", "none", "true", "false", "loop",
+                    "self", "lipsum", "cycler", "joiner", "namespace"})  # fmt: skip
 _ROTATION = 1_000_000
 _LONG_ANSWER = 100  # characters; longer ones are hardly met to the letter
 _NUMBERED = re.compile(r"(?:image|img|picture|photo)_?(\d+)", re.IGNORECASE)
@@ -132,10 +132,12 @@ class _Guesser:
 
     def _ref(self, name: str) -> str:
         """The column in a template."""
-        if any(name not in row for row in self._rows):
-            return f"doc.get({name!r})"
-        plain = name.isidentifier() and name.isascii() and not keyword.iskeyword(name) and name not in _TAKEN
-        return name if plain else f"doc[{name!r}]"
+        everywhere = all(name in row for row in self._rows)
+        if everywhere and name.isidentifier() and name.isascii() and not keyword.iskeyword(name) and name not in _TAKEN:
+            return name
+        if "doc" in self._names:
+            self._refuse(f"column {name} is reached as doc[{name!r}], and a column is called doc", "use `hooks:`")
+        return f"doc[{name!r}]" if everywhere else f"doc.get({name!r})"
 
     def _all_empty_are(self, *names: str) -> bool:
         """Whether cells without anything are None or "", which templates know by themselves."""
@@ -212,6 +214,9 @@ class _Guesser:
             hint = ("; it looks like a chat" if {"messages", "conversations"} & {*self._names} else "")
             self._refuse(f"no column is called question, query, problem or prompt{hint}; it has: "
                          f"{', '.join(self._names)}", "say what is asked: `prompt: {user: [{text: …}]}`")  # fmt: skip
+        blank = next((number for number, row in enumerate(self._rows) if _empty(row.get(question))), None)
+        if blank is not None:
+            self._refuse(f"row {blank} has no {question}", "say with `where:` which rows are asked")
         odd = next(((number, value) for number, value in self._filled(question) if not isinstance(value, str)), None)
         if odd:
             self._refuse(f"column {question} holds {str(odd[1])[:40]!r} in row {odd[0]}, which is no text",
@@ -449,7 +454,7 @@ class _Guesser:
         values, ref = self._column(column), self._ref(column)
         line = f"id: column {column}"
         circular = None
-        if lettered and all(_is_whole(value) for value in values):
+        if lettered and ref == column and all(_is_whole(value) for value in values):
             bases = {int(value) for value in values if int(value) < _ROTATION}
             turned = [int(value) for value in values if int(value) >= _ROTATION]
             if turned and all(value % _ROTATION in bases for value in turned):

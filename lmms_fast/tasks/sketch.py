@@ -125,6 +125,10 @@ def _light(value: Any) -> Any:
         case str() if _is_base64(value):
             return Seen.BASE64
         case str():
+            try:
+                value[:_TEXT_MAX].encode()
+            except UnicodeEncodeError:
+                raise ValueError(f"{value[:40]!r} holds half of a character") from None
             return value[:_TEXT_MAX]
     return value
 

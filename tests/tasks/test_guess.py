@@ -6,6 +6,7 @@ import base64
 import csv
 import io
 import json
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -299,6 +300,8 @@ def test_many_classes_are_named(tmp_path: Path) -> None:
     [
         ({"question": None}, "no column is called question"),
         ({"question": None, "messages": ["x"] * 4}, "it looks like a chat"),
+        ({"question": ["q", "", "q", "q"]}, "row 1 has no question"),
+        ({"doc": ["x"] * 4, "l2-category": list("xyxy")}, "a column is called doc"),
         ({"question": [1, 2, 3, 4]}, "holds '1' in row 0, which is no text"),
         ({"options": [["x", "y"], [], ["x", "y"], ["x", "y"]]}, "row 1 has no options while others have"),
         ({"options": [["x", "y"]] * 4, "A": ["x"] * 4, "B": ["y"] * 4}, "options are in the columns A, B and in"),
@@ -341,6 +344,18 @@ def test_broken_files(tmp_path: Path, name: str, content: str, says: str) -> Non
         guess_file(tmp_path / name)
 
 
+def test_cells_of_several_lines(tmp_path: Path) -> None:
+    """Quotation marks, empty lines and the end of the file without one; a picture is found behind them."""
+    (tmp_path / "mine.tsv").write_text(
+        'index\tquestion\tanswer\timage\r\n0\t"one ""1""\nand\n\nmore"\ta\t' + text(7) + "\r\n\r\n"
+        '1\t5" wide\t"b"\t0\n2\t"two"\tc\t"' + text(9) + '"\n3\tq\td\t2'
+    )
+    _, fed = guessed(tmp_path / "mine.tsv")
+    asked = [(shown(one)[0], shown(one)[1].rpartition("\n")[0], one.sample.target[0]) for one in fed]
+    assert asked == [("<7>", 'one "1"\nand\n\nmore', "a"), ("<7>", '5" wide', "b"), ("<9>", "two", "c"),
+                     ("<9>", "q", "d")]  # fmt: skip
+
+
 def test_bytes_that_are_no_text(tmp_path: Path) -> None:
     """Latin-1 is said to be unreadable, not guessed."""
     (tmp_path / "mine.csv").write_bytes("question,answer\nà,b\n".encode("latin-1"))
@@ -353,6 +368,38 @@ def test_a_mark_at_the_beginning(tmp_path: Path) -> None:
     (tmp_path / "mine.csv").write_bytes(b"\xef\xbb\xbfquestion,answer\r\nq,a\r\nr,b\r\n")
     _, fed = guessed(tmp_path / "mine.csv")
     assert [one.sample.target for one in fed] == [("a",), ("b",)]
+
+
+NAMES = ["question", "answer", "answers", "options", "choices", "A", "B", "C", "image", "image_1", "image_2", "hint",
+         "index", "id", "category", "l2-category", "label", "text", "doc", "row", "class", "None", "", "é", "a b"]
+CELLS = [None, "", "nan", "A", "B", "yes", "No", 0, 1, 2, 1_000_001, 3.5, float("nan"), True, [], ["x", "y"], ["A"],
+         "['x', 'y']", "[x", "x", "y", {"a": 1}, {"A": "x", "B": "y"}, text(1), [text(2)], "a.png", "http://x/y.png",
+         "<image 1> hi", "{{ 1 }}", "{% if %}", "\ud83d", "'", '"\n', "\0", "x" * 200, 10**30, -1]  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_anything(tmp_path: Path, seed: int) -> None:
+    """A task whose every sample is made, or one sentence; whatever the columns are called and hold."""
+    dice = random.Random(seed)
+    made, refusals = 0, []
+    for _ in range(100):
+        names = ["question"] * (dice.random() < 0.9) + dice.sample(NAMES, dice.randint(0, 5))
+        pools = {name: dice.sample(CELLS, dice.randint(1, 3)) for name in names}
+        if dice.random() < 0.8:
+            pools["question"] = ["q", "what <image 1>?"]
+        rows = [{name: dice.choice(pool) for name, pool in pools.items() if dice.random() < 0.97} for _ in range(3)]
+        (tmp_path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        try:
+            guess = guess_file(tmp_path / "mine.jsonl")
+        except TaskError as error:
+            refusals.append(str(error))
+            continue
+        made += len(feed(guess.task))
+        (tmp_path / "mine.yaml").write_text(draft(guess, tmp_path / "mine.yaml"))
+        written = load_file(tmp_path / "mine.yaml")
+        assert written.model_dump(exclude={"file"}) == guess.task.model_dump(exclude={"file"})
+    assert made > 20
+    assert [one for one in refusals if "\n" in one] == []
 
 
 def lmms_fast(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
