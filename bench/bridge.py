@@ -77,10 +77,16 @@ class Compared:
     prompts: bool = True
     """Whether all messages were equal."""
 
+    @staticmethod
+    def same(row: tuple[str, Any, Any]) -> bool:
+        """One number, to the last digits."""
+        _, one, other = row
+        return _equal(one, other)
+
     @property
     def equal(self) -> bool:
-        """All numbers, to the last digits."""
-        return all(_equal(ours, theirs) for _, ours, theirs in self.rows)
+        """All of them."""
+        return all(map(self.same, self.rows))
 
 
 def _equal(one: Any, other: Any) -> bool:
@@ -342,7 +348,7 @@ def main() -> None:
             if one.refused is not None:
                 print(f"{name}: refused: {one.refused}")
             for metric, ours, theirs in one.rows:
-                sign = "=" if _equal(ours, theirs) else "≠"
+                sign = "=" if one.same((metric, ours, theirs)) else "≠"
                 print(f"{name:28} {metric:44} {_shown(ours):>14} {sign} {_shown(theirs)}")
             if not one.prompts:
                 print(f"{name}: the messages differ")
