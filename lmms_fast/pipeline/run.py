@@ -84,7 +84,8 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
     with RunDir(path, fresh=spec.fresh) as directory:
         directory.claim(identity)
         for guess in chosen.guessed:
-            write_bytes(directory.definition(guess.content["task"]), dumped(guess.anywhere()).encode())
+            if not (kept := directory.definition(guess.content["task"])).exists():
+                write_bytes(kept, dumped(guess.anywhere()).encode())
         manifest = directory.manifest() or {"identity": identity, "sessions": [], "complete": False}
         with Journal(directory.journal) as journal:
             if journal.damaged:
