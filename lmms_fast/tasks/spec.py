@@ -465,12 +465,18 @@ class Group(_Strict):
         return value
 
 
+_OWN = frozenset({"file", "foreign", "prompt_variant"})
+"""Fields that no file sets: a bridge's code runs only for a task that was asked for by the bridge's name."""
+
+
 def load_file(path: Path) -> Task | Group:
     """Read one task or group file. Raises TaskError with file, key and what is allowed.
 
     `extends` names a file, or several of which the later ones win; a null takes away what they say.
     """
     content = _without_nulls(_resolved(path, _EXTENDS_MAX))
+    if taken := _OWN & content.keys():
+        raise TaskError(f"{path}: `{min(taken)}` is what the program says of a task, and no key of a file.")
     model: type[Task | Group] = Group if "group" in content else Task
     try:
         found = model.model_validate({**content, "file": path})
@@ -568,7 +574,9 @@ def _sentence(path: Path, model: type[Task | Group], error: ValidationError) -> 
     where = f"{path}{_line_of(path, location)}: `{key}`" if key else f"{path}"
     if first["type"] == "extra_forbidden":
         return f"{where} is not a key here; allowed: {', '.join(_allowed(model, first['loc']))}.{more}"
-    return f"{where}: {first['msg'].removeprefix('Value error, ')}.{more}"
+    says = first["msg"].removeprefix("Value error, ")
+    says = says.replace("valid tuple", "list").replace("valid dictionary", "mapping")
+    return f"{where}: {says}.{more}"
 
 
 def _line_of(path: Path, location: list[str]) -> str:
@@ -599,6 +607,5 @@ def _allowed(model: type[Task | Group], location: tuple[int | str, ...]) -> list
     for part in reversed(location[:-1]):
         if part in models:
             return list(models[str(part)].model_fields)
-    # What a task has besides is set by the program; a file without `group` may have meant to be one.
-    names = [name for name in model.model_fields if name not in ("file", "foreign", "prompt_variant")] + ["extends"]
-    return names if model is Group else [*names, "group", "tasks", "weight"]
+    names = [name for name in model.model_fields if name not in _OWN] + ["extends"]
+    return names if model is Group else [*names, "group", "tasks", "weight"]  # it may have meant to be a group

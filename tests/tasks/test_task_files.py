@@ -150,6 +150,8 @@ def test_unknown_task_suggests() -> None:
         ("promt: {}", r"mine\.yaml:\d+: `promt` is not a key here; allowed: .*prompt"),
         ("generation: {max_tokens: -1}", r"mine\.yaml:\d+: `generation\.max_tokens`"),
         ("dataset: {files: a.parquet, hub: b}", "either `hub` or `files`"),
+        ("report: mean", r"`report`: Input should be a list"),
+        ("foreign: {name: a, version: b, code: c}", "`foreign` is what the program says of a task"),
         ("submission: {file: ../a.json, record: {a: id}}", r"`submission\.file`: give a name without folders"),
         ("submission: {file: a.json, form: map, record: {a: id}}", "fields of the form `map` are `key` and `value`"),
         ("x: [", r"mine\.yaml: line \d+, column \d+: not valid YAML"),
