@@ -23,6 +23,11 @@ def _circular(part: str, **more: Any) -> list[dict[str, Any]]:
     return [_mmbench(part, question, rotation, **more) for rotation in range(3) for question in (1, 2)]
 
 
+def _with_texts(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The hub has the indices of MMBench's English files as text."""
+    return [{**row, "index": str(row["index"])} for row in rows]
+
+
 def _without(rows: list[dict[str, Any]], *columns: str) -> list[dict[str, Any]]:
     return [{name: value for name, value in row.items() if name not in columns} for row in rows]
 
@@ -71,8 +76,8 @@ def _pope(part: str, *categories: str) -> list[dict[str, Any]]:
 _LITE = "lmms-lab-encoder/LMMs-Eval-Lite"
 _BENCH = "lmms-lab-encoder/MMBench"
 DATASETS = {
-    (_BENCH, "en", "dev"): _circular("en dev"),
-    (_BENCH, "en", "test"): _circular("en test"),
+    (_BENCH, "en", "dev"): _with_texts(_circular("en dev")),
+    (_BENCH, "en", "test"): _with_texts(_circular("en test")),
     (_BENCH, "cn", "dev"): _circular("cn dev"),
     (_BENCH, "cn", "test"): _circular("cn test"),
     (_BENCH, "cc", "test"): _without(_circular("cc test"), "hint", "L2-category", "split"),
@@ -80,7 +85,7 @@ DATASETS = {
     ("NCSOFT/K-MMBench", None, "dev"): _without(
         _circular("ko", **{"l2-category": "finegrained_perception"}), "L2-category"
     ),
-    (_LITE, "mmbench_en_dev", "lite"): [_mmbench("en lite", 1, 0), _mmbench("en lite", 2, 1)],
+    (_LITE, "mmbench_en_dev", "lite"): _with_texts([_mmbench("en lite", 1, 0), _mmbench("en lite", 2, 1)]),
     (_LITE, "mmbench_cn_dev", "lite"): [_mmbench("cn lite", 1, 0), _mmbench("cn lite", 2, 1)],
     ("Lin-Chen/MMStar", None, "val"): _mmstar("star"),
     ("NCSOFT/K-MMStar", None, "val"): _mmstar("k-star"),
