@@ -9,6 +9,7 @@ scoring variant `lmms-eval` where the task has one, else by the default. What di
 from __future__ import annotations
 
 import argparse
+import fnmatch
 import json
 import math
 import os
@@ -18,13 +19,14 @@ import sys
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.fidelity_reasons import Case, reading_of, reason_of
+from bench.fidelity_reasons import NOT_COMPARED, UNEXPLAINED, Case, reading_of, reason_of
 from bench.fidelity_work import NoRows, responses, work
+from lmms_fast.errors import LmmsFastError
 from lmms_fast.metrics.score import judged, score
 from lmms_fast.metrics.tables import AGGREGATORS
 from lmms_fast.report.verdict import rules_of
@@ -65,7 +67,8 @@ class Peer:
     def ask(self, job: Mapping[str, Any]) -> dict[str, Any]:
         """One job's result."""
         process = self._process = self._process or self._started()
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         process.stdin.write(json.dumps(job) + "\n")
         process.stdin.flush()
         timer = threading.Timer(120, self._end, [process])
@@ -92,7 +95,8 @@ class Peer:
             [str(self._python), str(Path(__file__).with_name("fidelity_peer.py"))], stdin=subprocess.PIPE,
             stdout=subprocess.PIPE, text=True, cwd=self._folder, stderr=(self._folder / "peer.log").open("a"),
             start_new_session=True,
-            env={"PATH": "/usr/bin:/bin", "HOME": str(self._folder), "FIDELITY_OUT": str(self._folder), "PYTHONHASHSEED": "0",
+            env={"PATH": "/usr/bin:/bin", "HOME": str(self._folder), "FIDELITY_OUT": str(self._folder),
+                 "PYTHONHASHSEED": "0",
                  "LC_ALL": "C.UTF-8", "PYTHONPATH": self._extra, "JAVA_TOOL_OPTIONS": "-Dfile.encoding=UTF-8"},
         )  # fmt: skip
 
@@ -100,44 +104,56 @@ class Peer:
 def compare(task: Task, peer: Peer, folder: Path, count: int) -> Found:
     """One task."""
     name = task.task
-    if task.target is None:
-        return Found(name, note="answers withheld")
-    if task.score.judge is not None and task.score.judge.when == "always":
-        return Found(name, note="judged")
+    if why := _not_compared(task):
+        return Found(name, note=why)
     try:
         file, fed = work(task, everything().datasets, folder, count)
     except NoRows:
         return Found(name, note="no rows")
-    rules = task.scored_by(VARIANT) if VARIANT in task.scoring_variants else task
     samples = [one.sample for one in fed]
-    texts = list(responses(task, fed, everything().right.get(name)))
-    nth: Counter[int] = Counter()
-    asked = []
-    for one, text in zip(fed, texts, strict=True):
-        asked.append((one.row, nth[one.row], text))
-        nth[one.row] += 1
+    texts = list(responses(task, samples, everything().right.get(name)))
+    rules = task.scored_by(VARIANT) if VARIANT in task.scoring_variants else task
     captions = any(rule.name == "captions" for rule in rules.report)
-    theirs = peer.ask({"task": name, "file": str(file), "folder": str(folder / name), "split": task.dataset.split, "responses": asked, "singles": not captions})
+    reading = reading_of(name)
+    theirs = peer.ask({
+        "task": name, "file": str(file), "folder": str(folder / name), "split": task.dataset.split,
+        "responses": _numbered([one.row for one in fed], texts),
+        "singles": not captions and reading.__qualname__.startswith("single."),
+    })  # fmt: skip
     if "error" in theirs:
         return Found(name, note=theirs["error"])
     ours = [_score(sample, text, rules) for sample, text in zip(samples, texts, strict=True)]
-    reading = reading_of(name)
     reasons: Counter[str] = Counter()
     examples: dict[str, list[str]] = {}
-    same = 0
-    for sample, text, mine, case in zip(samples, texts, ours, theirs["cases"], strict=True):
-        both = Case(name, sample, text, mine, case, None if captions else reading(case))
-        if captions or _agree(both):
-            same += 1
-            continue
-        reason = reason_of(both)
-        reasons[reason] += 1
-        if len(examples.setdefault(reason, [])) < 6:
-            examples[reason].append(both.shown())
-    aggregates = [one for rule in rules.report for one in AGGREGATORS[rule.name]([
-        _scored(sample, mine) for sample, mine in zip(samples, ours, strict=True)], rule.options)]  # fmt: skip
-    return Found(name, theirs["version"], len(samples), same, VARIANT if rules is not task else "default", dict(reasons),
-                 _aggregates(aggregates, theirs["whole"]), "", examples)  # fmt: skip
+    for sample, text, mine, raw in zip(samples, texts, ours, theirs["cases"], strict=True):
+        case = Case(name, sample, text, mine, raw, None if captions else reading(raw, sample))
+        if not captions and not _agree(case):
+            reason = reason_of(case)
+            reasons[reason] += 1
+            examples.setdefault(reason, []).append(case.shown())
+    scored = [_scored(sample, mine) for sample, mine in zip(samples, ours, strict=True)]
+    aggregates = [one for rule in rules.report for one in AGGREGATORS[rule.name](scored, rule.options)]
+    return Found(name, theirs["version"], len(samples), len(samples) - reasons.total(),
+                 "default" if rules is task else VARIANT, dict(reasons), _aggregates(aggregates, theirs["whole"]),
+                 examples={reason: some[:6] for reason, some in examples.items()})  # fmt: skip
+
+
+def _not_compared(task: Task) -> str:
+    if task.target is None:
+        return "answers withheld"
+    if task.score.judge is not None and task.score.judge.when == "always":
+        return "judged"
+    return next((why for pattern, why in NOT_COMPARED.items() if fnmatch.fnmatchcase(task.task, pattern)), "")
+
+
+def _numbered(rows: Sequence[int], texts: Sequence[str]) -> list[tuple[int, int, str]]:
+    """Each text with its row, and its place among those of that row."""
+    before: Counter[int] = Counter()
+    found = []
+    for row, text in zip(rows, texts, strict=True):
+        found.append((row, before[row], text))
+        before[row] += 1
+    return found
 
 
 def _score(sample: Sample, text: str, rules: Task) -> Score | Undecided:
@@ -148,7 +164,7 @@ def _score(sample: Sample, text: str, rules: Task) -> Score | Undecided:
 def _agree(case: Case) -> bool:
     if isinstance(case.ours, Undecided) or case.theirs is None:
         return isinstance(case.ours, Undecided) and bool(case.raw["asked"])
-    return math.isclose(case.ours.value, case.theirs, abs_tol=1e-6)
+    return math.isclose(case.ours.value, case.theirs, abs_tol=6e-4)  # some of theirs are rounded
 
 
 def _scored(sample: Sample, mine: Score | Undecided) -> Scored:
@@ -159,19 +175,38 @@ def _scored(sample: Sample, mine: Score | Undecided) -> Scored:
 
 
 def _aggregates(ours: Sequence[Aggregate], theirs: Mapping[str, Any]) -> dict[str, tuple[float | None, Any]]:
-    """Theirs by name, each with ours of that name, or our headline."""
+    """Theirs by name with ours of the same name (or of its end); their first with our headline where no name fits."""
     named = {one.metric: one.value for one in reversed(ours) if one.group is None}
-    headline = ours[0].value if ours else None
-    return {name: (named.get(name, headline), value) for name, value in theirs.items()}
+    found: dict[str, tuple[float | None, Any]] = {}
+    for name, value in theirs.items():
+        short = name.partition(",")[0]
+        match = next(
+            (key for key in sorted(named, key=len, reverse=True) if short == key or short.endswith(f"_{key}")), None
+        )
+        if match is not None:
+            found[name] = named[match], value
+    if not found and theirs and ours:
+        name, value = next(iter(theirs.items()))
+        found[name] = ours[0].value, value
+    return found
 
 
 def table(found: Sequence[Found]) -> str:
     """Markdown."""
-    lines = ["| task | scoring | n | same | deviations by reason | aggregate, ours / theirs |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| task | scoring | n | same | deviations by reason | aggregate, ours / theirs |",
+        "|---|---|---|---|---|---|",
+    ]
     for one in found:
-        reasons = "; ".join(f"{reason}: {count}" for reason, count in sorted(one.reasons.items(), key=lambda item: -item[1]))
-        shown = "; ".join(f"{name} {_number(ours)} / {_number(theirs)}" for name, (ours, theirs) in list(one.aggregates.items())[:4])
-        lines.append(f"| `{one.task}` | {one.scoring} | {one.n:,} | {one.same:,} | {one.note or reasons or '–'} | {shown} |")
+        reasons = "; ".join(
+            f"{reason}: {count}" for reason, count in sorted(one.reasons.items(), key=lambda item: -item[1])
+        )
+        shown = "; ".join(
+            f"{name} {_number(ours)} / {_number(theirs)}" for name, (ours, theirs) in list(one.aggregates.items())[:4]
+        )
+        lines.append(
+            f"| `{one.task}` | {one.scoring} | {one.n:,} | {one.same:,} | {one.note or reasons or '–'} | {shown} |"
+        )
     return "\n".join(lines)
 
 
@@ -184,28 +219,53 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="*", help="names or patterns; all by default")
     parser.add_argument("--python", type=Path, default=Path("/tmp/peers-envs/lmms-eval/bin/python"))
-    parser.add_argument("--extra", default="", help="a folder of packages that their environment lacks (latex2sympy2_extended)")
+    parser.add_argument(
+        "--extra", default="", help="a folder of packages that their environment lacks (latex2sympy2_extended)"
+    )
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--readme", action="store_true", help="print the table that was kept, without a comparison")
     given = parser.parse_args()
-    kept = {name: Found(**one) for name, one in json.loads(KEPT.read_text()).items()} if KEPT.exists() else {}
     if given.readme:
-        print(table([one for one in kept.values() if one.n]))
+        print(table([one for one in kept().values() if one.n]))
         return
+    unexplained = False
     with tempfile.TemporaryDirectory() as folder:
         peer = Peer(given.python, Path(folder), given.extra)
         for task in Catalog().select(given.tasks or ["*"]).tasks:
-            if not task.dataset.hub:
-                continue
-            one = compare(task, peer, Path(folder), given.count)
-            kept[one.task] = one
-            print(table([one]).splitlines()[-1], flush=True)
-            for reason, examples in one.examples.items():
-                print(*(f"    {reason}: {example}" for example in examples[: 6 if "unexplained" in reason else 1]), sep="\n", flush=True)
+            if task.dataset.hub:
+                one = found(task, peer, Path(folder), given.count)
+                keep(one)
+                unexplained |= bool(one.reasons.keys() & UNEXPLAINED)
+                print("\n".join(shown(one)), flush=True)
         peer.close()
-    KEPT.write_text(json.dumps({name: {**asdict(one), "examples": {}} for name, one in sorted(kept.items())}, indent=1) + "\n")
-    if any("unexplained" in one.reasons for one in kept.values()):
-        sys.exit(1)
+    sys.exit(unexplained)
+
+
+def found(task: Task, peer: Peer, folder: Path, count: int) -> Found:
+    """One task, or why there is no comparison."""
+    try:
+        return compare(task, peer, folder, count)
+    except LmmsFastError as error:
+        return Found(task.task, note=str(error))
+
+
+def shown(one: Found) -> Iterator[str]:
+    """A line of the table, and an example of every deviation; six of what has no reason."""
+    yield table([one]).splitlines()[-1]
+    for reason, examples in one.examples.items():
+        yield from (f"    {reason}: {example}" for example in examples[: 6 if reason in UNEXPLAINED else 1])
+
+
+def kept() -> dict[str, Found]:
+    """What was found so far, by task."""
+    return {name: Found(**one) for name, one in json.loads(KEPT.read_text()).items()} if KEPT.exists() else {}
+
+
+def keep(one: Found) -> None:
+    """Write it to the others."""
+    results = {**kept(), one.task: one}
+    text = json.dumps({name: {**asdict(results[name]), "examples": {}} for name in sorted(results)}, indent=1)
+    KEPT.write_text(text + "\n")
 
 
 if __name__ == "__main__":

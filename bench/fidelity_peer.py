@@ -1,7 +1,7 @@
 """What lmms-eval makes of responses: run by its own interpreter, `bench.fidelity` being at the other end of the pipe.
 
-A line in is ``{task, file, split, responses: [[row, nth, text], …]}``, a line out ``{version, metrics, cases, whole}`` or
-``{error}``. No model, hub or judge is reached: connections are refused, and what asks for one is marked.
+A line in is ``{task, file, folder, split, responses: [[row, nth, text], …], singles}``, a line out ``{version, cases,
+whole}`` or ``{error}``. No model, hub or judge is reached: connections are refused, and what asks for one is marked.
 """
 
 import inspect
@@ -13,9 +13,15 @@ import sys
 import time
 from pathlib import Path
 
-os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "OPENAI_API_KEY": "none", "TOKENIZERS_PARALLELISM": "false"}
+os.environ |= {
+    "HF_HUB_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "OPENAI_API_KEY": "none",
+    "TOKENIZERS_PARALLELISM": "false",
+}
 
 marks = {"dice": 0, "asked": 0}
+current = {}
 
 
 def marked(name, function):
@@ -44,7 +50,11 @@ def watch():
     import datasets
 
     one_process = datasets.Dataset.map
-    datasets.Dataset.map = lambda self, *args, num_proc=None, **kwargs: one_process(self, *args, **kwargs)
+
+    def mapped(self, *args, num_proc=None, **kwargs):
+        return one_process(self, *args, **kwargs)
+
+    datasets.Dataset.map = mapped
     socket.getaddrinfo = socket.socket.connect = marked("asked", refuse)
     time.sleep = lambda _seconds: None
 
@@ -81,16 +91,21 @@ def from_files(job, config):
     import datasets
 
     def load(path=None, name=None, split=None, **_kwargs):
-        other = next(iter(Path(job["folder"]).glob(f"*/*/{name}/{split}-*.parquet")), None)
-        if split and other and str(other) != job["file"]:
+        other = next(iter(Path(job["folder"]).glob(f"*/*/{name}/{split}-*.parquet")), None) if split else None
+        if other and str(other) != job["file"]:
             return table(other)
         rows = table(job["file"])
         if split:
             return rows
         named = {config.get(f"{one}_split") for one in ("test", "validation", "training", "fewshot")} - {None}
-        return datasets.DatasetDict({one: rows for one in named | {job["split"]}})
+        return datasets.DatasetDict(dict.fromkeys(named | {job["split"]}, rows))
 
     return load
+
+
+def stand_in(*args, **kwargs):
+    """What utilities import by name, once."""
+    return current["load"](*args, **kwargs)
 
 
 def task_of(job, manager):
@@ -99,18 +114,17 @@ def task_of(job, manager):
     import lmms_eval.api.task as api
     from lmms_eval.utils import load_yaml_config
 
-    load = None
-    # Utilities import the function by name, once: what they get looks for the present one.
-    datasets.load_dataset = lambda *args, **kwargs: load(*args, **kwargs)
+    if job["task"] not in manager.task_index:
+        raise ValueError("lmms-eval has no such task")
+    datasets.load_dataset = stand_in
     config = load_yaml_config(manager.task_index[job["task"]]["yaml_path"], mode="full")
     if isinstance(config.get("task"), list):
         raise ValueError("a group, not a task")
-    load = from_files(job, config)
-    for module in [one for name, one in sys.modules.items() if name.startswith(("utils", "lmms_eval.tasks")) or "lmms_eval" in name]:
-        if hasattr(module, "load_dataset"):
-            module.load_dataset = load
-    api.datasets.load_dataset = load
-    return api.ConfigurableTask(config=config)
+    current["load"] = from_files(job, config)
+    try:
+        return api.ConfigurableTask(config=config)
+    except KeyError:  # settings for named models alone
+        return api.ConfigurableTask(config=config, model_name="llava")
 
 
 def docs_of(task):
@@ -147,15 +161,19 @@ def answered(task, doc, text):
     from lmms_eval.api.instance import Instance
     from lmms_eval.api.reasoning import strip_reasoning_tags
 
-    request = Instance(request_type="generate_until", arguments=("", {}), idx=0,
-                       metadata={"task": job_name(task), "doc_id": 0, "repeats": 1})
+    request = Instance(
+        request_type="generate_until",
+        arguments=("", {}),
+        idx=0,
+        metadata={"task": job_name(task), "doc_id": 0, "repeats": 1},
+    )
     request.resps = [text]
     task._instances = [request]
     task.apply_filters()
     results = {}
-    for key, kept in request.filtered_resps.items():
-        kept = kept[0] if isinstance(kept, list) else kept
-        kept = strip_reasoning_tags(kept, [["<think>", "</think>"], ["<analysis>", "</analysis>"]])
+    for key, filtered in request.filtered_resps.items():
+        text = filtered[0] if isinstance(filtered, list) else filtered
+        kept = strip_reasoning_tags(text, [["<think>", "</think>"], ["<analysis>", "</analysis>"]])
         for metric, value in task.process_results(doc, [kept]).items():
             results[metric if key == "none" else f"{metric},{key}"] = value
     return results
@@ -189,9 +207,19 @@ def scored(job, manager):
             by_metric.setdefault(metric, []).append(value)
         cases.append({"raw": plain(results), "single": single, **marks})
     # METEOR is another program behind a pipe; on some of these responses the two wait for each other for ever.
-    whole = {metric: aggregated(task, metric.partition(",")[0], values) for metric, values in by_metric.items()
-             if metric.partition(",")[0] in task.aggregation() and "METEOR" not in metric}
+    whole = {
+        metric: aggregated(task, metric.partition(",")[0], values)
+        for metric, values in by_metric.items()
+        if metric.partition(",")[0] in task.aggregation() and "METEOR" not in metric
+    }
     return {"version": getattr(lmms_eval, "__version__", "?"), "cases": cases, "whole": whole}
+
+
+def reason(error):
+    """Its text; of what was tried several times, that of the last."""
+    if hasattr(error, "last_attempt"):
+        return reason(error.last_attempt.exception())
+    return (str(error) if type(error) is ValueError else f"{type(error).__name__}: {error}")[:200]
 
 
 def main():
@@ -210,7 +238,7 @@ def main():
         try:
             result = scored(job, manager)
         except Exception as error:
-            result = {"error": f"{type(error).__name__}: {error}"[:400]}
+            result = {"error": reason(error)}
         except SystemExit as error:
             result = {"error": f"it ends the program: {error}"}
         print(json.dumps(result), file=out, flush=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from lmms_fast.types import Sample, Score, Undecided
 
-Reading = Callable[[Mapping[str, Any]], float | None]
+Reading = Callable[[Mapping[str, Any], Sample], float | None]
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Case:
 def single(metric: str | None = None, scale: float = 1) -> Reading:
     """Their aggregation over the one sample; the first metric's where none is named."""
 
-    def read(case: Mapping[str, Any]) -> float | None:
+    def read(case: Mapping[str, Any], _: Sample) -> float | None:
         found = case.get("single") or {}
         value = next(iter(found.values()), None) if metric is None else found.get(metric)
         return value * scale if isinstance(value, int | float) else None
@@ -51,7 +52,7 @@ def single(metric: str | None = None, scale: float = 1) -> Reading:
 def path(*keys: str, scale: float = 1) -> Reading:
     """A value inside what they return for the sample."""
 
-    def read(case: Mapping[str, Any]) -> float | None:
+    def read(case: Mapping[str, Any], _: Sample) -> float | None:
         value: Any = case.get("raw")
         for key in keys:
             value = value.get(key) if isinstance(value, Mapping) else None
@@ -63,7 +64,7 @@ def path(*keys: str, scale: float = 1) -> Reading:
 def of_any(key: str, scale: float = 1) -> Reading:
     """The value of that name in the first metric that has one."""
 
-    def read(case: Mapping[str, Any]) -> float | None:
+    def read(case: Mapping[str, Any], _: Sample) -> float | None:
         for found in (case.get("raw") or {}).values():
             if isinstance(found, Mapping) and isinstance(found.get(key), int | float):
                 return float(found[key]) * scale
@@ -72,7 +73,37 @@ def of_any(key: str, scale: float = 1) -> Reading:
     return read
 
 
-READINGS: tuple[tuple[str, Reading], ...] = (("mme", of_any("score")),)
+def said_is(said: str, gold: str) -> Reading:
+    """Whether two values of a metric are equal."""
+
+    def read(case: Mapping[str, Any], _: Sample) -> float | None:
+        found = [one for one in (case.get("raw") or {}).values() if isinstance(one, Mapping) and said in one]
+        return float(str(found[0][said]).lower() == str(found[0][gold]).lower()) if found else None
+
+    return read
+
+
+def naturalbench(case: Mapping[str, Any], sample: Sample) -> float | None:
+    """They keep what was answered: 1 for yes or A, 0 for no or B."""
+    said = of_any("score")(case, sample)
+    return None if said is None else float(said == (sample.target[0] in ("yes", "A")))
+
+
+NOT_COMPARED = {
+    "gpqa_*": "the options' order is drawn, theirs by other dice",
+}
+"""Tasks of which no response means the same to both."""
+
+READINGS: tuple[tuple[str, Reading], ...] = (
+    ("mme", of_any("score")),
+    ("naturalbench", naturalbench),
+    ("ocrbench", of_any("score")),
+    ("seedbench_ko*", said_is("pred", "answer")),
+    ("vstar_bench_reasoning", single()),
+    ("vstar_bench*", single(scale=0.01)),
+    ("mmt_*", single(scale=0.01)),
+    ("gsm8k*", single("exact_match,flexible-extract")),
+)
 
 
 def reading_of(task: str) -> Reading:
@@ -91,12 +122,53 @@ class Reason:
     why: str
 
 
+WITHOUT, RAISED = "unexplained", "they raise"
+UNEXPLAINED = {WITHOUT, RAISED}
+"""What has to come to nothing."""
+
+def _scores(theirs: float, ours: float) -> Callable[[Case], bool]:
+    return lambda case: case.theirs == theirs and case.value == ours
+
+
+def _exponent(case: Case) -> bool:
+    return "reasoning" in case.ours.prediction.rule and any(
+        re.fullmatch(r"[\d.]+e[+-]?\d+", gold) for gold in case.sample.target
+    )
+
+
+def _other_question(case: Case) -> bool:
+    row, _, question = case.sample.id.partition("_")
+    return int(row) % 4 + 1 != int(question)
+
+
 REASONS: tuple[Reason, ...] = (
-    Reason("dice", "*", lambda case: bool(case.raw.get("dice")), "Theirs draws an option where it finds no answer; ours is wrong."),
-)
+    Reason(
+        "dice", "*", lambda case: bool(case.raw.get("dice")),
+        "A letter is drawn where none is found, by theirs and by our variant, not with the same dice.",
+    ),
+    Reason("one question of four", "charxiv_val_descriptive*", _other_question,
+           "Theirs asks one of a chart's four questions, four times over."),
+    Reason("several golds as one", "mmmu_*", lambda case: len(case.sample.target) > 1,
+           "A gold that spells a list is several answers; theirs looks for the spelling of the list."),
+    Reason("exponent", "*", _exponent, "Their parser of formulas reads 1e3 as 1."),
+    Reason(
+        "empty response", "*vqa*", lambda case: case.value == 0.0 and not case.text.strip(),
+        "A gold such as 'the' is empty once articles are gone, and theirs compares an empty response with it.",
+    ),
+    Reason("gold in lower case", "realworldqa_reasoning", _scores(0.0, 1.0),
+           "Theirs lower-cases the gold, and then no letter and no Yes is like it."),
+    Reason("the word 'answers'", "iconqa_*", lambda _: True,
+           "Theirs compares every response with the word 'answers', the name of a column that is not there."),
+    Reason("boxes in pixels", "screenspot_v2", _scores(0.0, 1.0),
+           "Theirs counts pixels as wrong where a row does not say the picture's size."),
+    Reason(
+        "letter in lower case", "dude", lambda case: case.theirs == 1.0,
+        "Where a row has options, theirs takes any single letter in upper case, the x of x^2, for an option.",
+    ),
+)  # fmt: skip
 
 
 def reason_of(case: Case) -> str:
     """The first that holds."""
-    return next((reason.name for reason in REASONS if fnmatch.fnmatchcase(case.task, reason.tasks) and reason.holds(case)),
-                "they raise" if "error" in case.raw else "unexplained")  # fmt: skip
+    held = (one.name for one in REASONS if fnmatch.fnmatchcase(case.task, one.tasks) and one.holds(case))
+    return next(held, RAISED if "error" in case.raw else WITHOUT)

@@ -9,7 +9,7 @@ import ast
 import json
 import random
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from lmms_fast.data.source import open_source
 from lmms_fast.errors import LmmsFastError
 from lmms_fast.tasks.render import LETTERS, Renderer, environment
 from lmms_fast.tasks.spec import Task
-from lmms_fast.types import Doc, Sample
+from lmms_fast.types import Sample
 from tests.catalogue.hub import Datasets
 
 Row = dict[str, Any]
@@ -30,24 +30,35 @@ ROW = "fidelity_row"
 """The column by which both sides know a row."""
 
 WORDS = (
-    "stop", "a net", "the cat's hat", "U.S.A.", "left-hand", "New York", "blue and white", "café", "北京", "x", "dog", "10:30",
-    "3/4", "unanswerable", "Dr. Who", "t-shirt, red", "two", "none", "mother's day", "C major", "A", "50 kg", "pink & grey",
+    "stop", "a net", "the cat's hat", "U.S.A.", "left-hand", "New York", "blue and white", "café", "北京", "x", "dog",
+    "10:30",
+    "3/4", "unanswerable", "Dr. Who", "t-shirt, red", "two", "none", "mother's day", "C major", "A", "50 kg",
+    "pink & grey",
     "Coca-Cola", "it's", "ten", "Tuesday", "frisbee", "e-mail@x.org", "half past two", "the", "STRASSE", "straße",
     "\\frac{1}{2}", "x^2+1", "Federal Reserve Bank of New York", "no smoking", "yes it is", "Mr. Smith (left)", "ﬁve",
 )  # fmt: skip
-NUMBERS = ("5", "12.5", "1,000", "50%", "$12", "0", "-3", "2010", "0.33", "7", "10", "1984", "3.14159", "12,345.6", "100",
-           "0.05", "25 %", "€40", "1e3", "6.0")  # fmt: skip
-OPTIONS = (*WORDS, "None of the above", "All of the above", "cat", "a cat", "cat food", "Option B", "both A and C", "12", "12.5",
-           "It is red.", "left of the house", "B")  # fmt: skip
+NUMBERS = (
+    "5", "12.5", "1,000", "50%", "$12", "0", "-3", "2010", "0.33", "7", "10", "1984", "3.14159", "12,345.6", "100", "0.05",
+    "25 %", "€40", "1e3", "6.0",
+)  # fmt: skip
+OPTIONS = (
+    *WORDS, "None of the above", "All of the above", "cat", "a cat", "cat food", "Option B", "both A and C", "12", "12.5",
+    "It is red.", "left of the house", "B",
+)  # fmt: skip
 JUNK = (
-    "", " ", ".", "I'm sorry, but I cannot answer that.", "I cannot determine the answer from the image.", "?", "N/A", "None",
-    "The image shows a dog and a cat.", "A", "B", "C", "D", "E", "a", "Yes", "No", "yes and no", "maybe", "答案", "是", "不是",
-    "🙂", "A photo of a house", "All of the above", "NASA BCD", "I think it is a cat.", "zzz", "Error", "unanswerable", "0", "42",
-    "A B C D", "A, B", "AB", "ABCD", "(A) (B)", "Both A and B are right.", "<answer></answer>", "\\boxed{}", "{}", "[]", "nan",
+    "", " ", ".", "I'm sorry, but I cannot answer that.", "I cannot determine the answer from the image.", "?",
+    "N/A", "None",
+    "The image shows a dog and a cat.", "A", "B", "C", "D", "E", "a", "Yes", "No", "yes and no", "maybe", "答案", "是",
+    "不是",
+    "🙂", "A photo of a house", "All of the above", "NASA BCD", "I think it is a cat.", "zzz", "Error",
+    "unanswerable", "0", "42",
+    "A B C D", "A, B", "AB", "ABCD", "(A) (B)", "Both A and B are right.", "<answer></answer>", "\\boxed{}", "{}",
+    "[]", "nan",
     "[LMMS_EVAL_REQUEST_FAILED after 5 retries] x", "\u200b", "Ａ", "İ", "ǅ", "None of these. The picture is blank",
     "Not sure, yet it could be the second", "Answer:", "The answer is", "1", "2", "[0.1, 0.2, 0.3, 0.4]", "(10, 20)",
 )  # fmt: skip
-_ID = re.compile(r"(^|_|[a-z])(id|ids|idx|index|ID|Id|no|number|key|name)$|^(id|idx|index|pid|qid|no)$")
+_ID = re.compile(r"(^|_|[a-z]| )(id|ids|idx|index|ID|Id|no|number|key|name)$|^(id|idx|index|pid|qid|no)$")
+_KIND = re.compile(r"(?i)type|kind|format|category|split|task|^id$|_id$")
 _LETTER = re.compile(r"\(?([A-Za-z])\)?\.?$")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _LABEL = re.compile(r"^(\(?[A-Z][.):]\s*)")
@@ -60,7 +71,11 @@ class NoRows(Exception):
 def work(task: Task, datasets: Datasets, folder: Path, count: int) -> tuple[Path, list[Fed]]:
     """About `count` samples of a task, and the parquet file of its rows."""
     key, base = _rows_of(task, datasets)
-    others = {other: rows for other, rows in datasets.items() if other[0] == key[0] and other != key}
+    others = {
+        other: rows
+        for other, rows in datasets.items()
+        if other != key and (other[0] == key[0] or other[0].rpartition("/")[2] == task.benchmark)
+    }
     random_ = random.Random(task.task)
     each = len(list(_samples(task, {**others, key: _numbered(base)}, folder / "base")[1]))
     if not each:
@@ -108,28 +123,40 @@ class _Varied:
             for source in sources:
                 if source:
                     named |= jinja2.meta.find_undeclared_variables(env.parse(source))
+                    named |= {name for name in base[0] if f"'{name}'" in source or f'"{name}"' in source}
             return named & set(base[0])
 
         braces = "{{{{ {} }}}}".format
-        self._ids = {name for name in columns(task.id, task.keep_together and braces(task.keep_together), *task.groups.values())
-                     if _ID.search(name)}  # fmt: skip
+        together = task.keep_together and braces(task.keep_together)
+        self._ids = {name for name in columns(task.id, together, *task.groups.values())
+                     if _ID.search(name)} or columns(task.id)  # fmt: skip
+        self._captions = any(rule.name == "captions" for rule in task.report)
+        if self._captions:
+            self._ids |= {name for name in base[0] if _ID.search(name) or name == "filename"}
         target = task.target
-        self._golds = columns(target and target.template, target and target.expression and braces(target.expression))
-        if target and target.column:
-            self._golds.add(target.column)
+        self._golds: set[str] = set()
+        if target is not None:
+            self._golds = columns(target.template, target.expression and braces(target.expression))
+            self._golds |= {name for name in base[0] if name == target.column}
         if isinstance(task.choices, tuple):
             self._options = [name for name in task.choices if name in base[0]]
         else:
             self._options = [task.choices] if task.choices in base[0] else sorted(columns(task.choices))
-        self._golds -= set(self._options)
+        self._golds = {name for name in self._golds - set(self._options) if not _KIND.search(name)}
+        seen = {row[name] for row in base for name in self._golds if isinstance(row[name], str)}
+        self._plain = "AB" if seen <= {"A", "B", "Yes", "No", "yes", "no"} else "ABCD"
         self._letters = max((len(sample.choices) for row in base for sample in self._rendered(row)), default=0)
 
     def copy(self, number: int) -> Iterator[Row]:
         """The base rows once more."""
         for row in self._base:
             found = {name: _bumped(value, number) if name in self._ids else value for name, value in row.items()}
+            if self._captions and str(found.get("image_id")).isdigit():
+                found["image_id"] = int(found["image_id"])  # theirs takes it for a number
             if number:
-                found = self._first_sound([self._other(found), self._other(found), self._other(found, options=False)], found)
+                found = self._first_sound(
+                    [self._other(found), self._other(found), self._other(found, options=False)], found
+                )
             yield found
 
     def _first_sound(self, candidates: Sequence[Row], otherwise: Row) -> Row:
@@ -149,7 +176,9 @@ class _Varied:
             doc = self._render.prepare({**row, ROW: 0})
             if not self._render.wanted(doc, 0):
                 return []
-            return [self._render.render(doc, 0, None, question=one) for one in enumerate(self._render.questions(doc, 0))]
+            return [
+                self._render.render(doc, 0, None, question=one) for one in enumerate(self._render.questions(doc, 0))
+            ]
         except (LmmsFastError, Exception):
             return []
 
@@ -194,7 +223,7 @@ class _Varied:
             case str() if value.isdigit() and len(value) == 1 and self._letters:
                 return str(dice.choice(range(self._letters + 1)))
             case str() if _LETTER.fullmatch(value):
-                letter = dice.choice(LETTERS[: self._letters or 4])
+                letter = dice.choice(LETTERS[: self._letters] or self._plain)
                 return value.replace(_LETTER.fullmatch(value)[1], letter if value.upper() == value else letter.lower())  # type: ignore[index]
             case str() if value.lower() in ("yes", "no"):
                 other = dice.choice(("yes", "no"))
@@ -205,19 +234,26 @@ class _Varied:
                 return value
             case str():
                 return dice.choice((*WORDS, *NUMBERS))
-            case list() if value and all(isinstance(one, str) for one in value):
-                some = dice.sample((*WORDS, *NUMBERS), 3)
-                return [dice.choice((some[0], *some)) for _ in value]
-            case list() if value and all(isinstance(one, Mapping) and "answer" in one for one in value):
-                some = dice.sample((*WORDS, *NUMBERS), 3)
-                return [{**one, "answer": dice.choice((some[0], *some))} for one in value]
-            case list() if value and all(isinstance(one, float) for one in value):
-                return [round(one * dice.uniform(0.8, 1.2), 3) for one in value]
+            case list() if value:
+                return self._golds_like(value)
             case float():
                 return round(value * dice.uniform(0.5, 2), 2)
             case int():
                 return value + dice.randint(0, 9)
         return value
+
+    def _golds_like(self, values: Sequence[Any]) -> list[Any]:
+        """As many answers, several of them the same."""
+        dice = self._dice
+        some = dice.sample((*WORDS, *NUMBERS), 3)
+        match values[0]:
+            case str():
+                return [dice.choice((some[0], *some)) for _ in values]
+            case {"answer": _}:
+                return [{**one, "answer": dice.choice((some[0], *some))} for one in values]
+            case float():
+                return [round(one * dice.uniform(0.8, 1.2), 3) for one in values]
+        return list(values)
 
 
 def _as_list(value: Any) -> list[str]:
@@ -253,51 +289,73 @@ def _bumped(value: Any, copy: int) -> Any:
 # Responses
 
 _LETTERED = (
-    "{l}", "({l})", "{l}.", "{l})", "{l}:", "**{l}**", "{l}. {t}", "({l}) {t}", "{l}: {t}", "{l}) {t}", "**{l}. {t}**", "{t}",
+    "{l}", "({l})", "{l}.", "{l})", "{l}:", "**{l}**", "{l}. {t}", "({l}) {t}", "{l}: {t}", "{l}) {t}",
+    "**{l}. {t}**", "{t}",
     "{t}.", "The answer is {l}", "The answer is {l}.", "The answer is ({l}).", "The correct answer is {l}. {t}",
     "Answer: {l}", "Answer: {l}. {t}", "answer: ({l})", "Option {l}", "option {l}.", "The best option is {l}.",
-    "\\boxed{{{l}}}", "$\\boxed{{{l}}}$", "The answer is \\boxed{{{l}}}.", "<answer>{l}</answer>", "`{l}`", "'{l}'", '"{l}"',
-    "{l} because it is red.", "I choose {l}", "My answer is {l}, not {m}.", "It is not {m}. The answer is {l}.", "{l} or {m}",
-    "{l}, {m}", "({l}) and ({m})", "First {m}, but then {l}.", "答案是{l}", "答案：{l}。", "选{l}", "정답은 {l}", "答えは{l}です",
-    "{s}", "{s}.", "({s})", "the answer is {s}", "{l}\n", "\n{l}", "{l}\n\nBecause it is so.", "A dog is shown, so {l}",
-    "Let's think. {m} is wrong since the cat is red. Therefore, the answer is {l}.", "{l}{m}", " {l} ", "{l}!", "{l}?",
+    "\\boxed{{{l}}}", "$\\boxed{{{l}}}$", "The answer is \\boxed{{{l}}}.", "<answer>{l}</answer>", "`{l}`",
+    "'{l}'", '"{l}"',
+    "{l} because it is red.", "I choose {l}", "My answer is {l}, not {m}.", "It is not {m}. The answer is {l}.",
+    "{l} or {m}",
+    "{l}, {m}", "({l}) and ({m})", "First {m}, but then {l}.", "答案是{l}", "答案：{l}。", "选{l}",
+    "정답은 {l}", "答えは{l}です",
+    "{s}", "{s}.", "({s})", "the answer is {s}", "{l}\n", "\n{l}", "{l}\n\nBecause it is so.",
+    "A dog is shown, so {l}",
+    "Let's think. {m} is wrong since the cat is red. Therefore, the answer is {l}.", "{l}{m}", " {l} ", "{l}!",
+    "{l}?",
     "<think>{m} it may be</think>{l}", "<think>\nA or B\n</think>\n\nThe answer is {l}.", "it may be {m}</think>{l}",
-    "<think>{m} without an end {l}", "<analysis>x</analysis><answer>{l}</answer>", "In the image we see that {t} is shown.",
-    "The answer is {t}", "I think it's {t}, so {l}", "{{\"answer\": \"{l}\"}}", "Ｔhe answer is {l}", "The answer is: {l}",
-    "Therefore, option {l} is right.", "{l} is the correct answer", "I am sure that the answer can only be {l} here", "Answer {l}",
-    "The correct option is {l}", "**Answer:** {l}", "Best answer: {l}", "Final answer: {l}", "So the final choice: ({l}).",
+    "<think>{m} without an end {l}", "<analysis>x</analysis><answer>{l}</answer>",
+    "In the image we see that {t} is shown.",
+    "The answer is {t}", "I think it's {t}, so {l}", "{{\"answer\": \"{l}\"}}", "Ｔhe answer is {l}",
+    "The answer is: {l}",
+    "Therefore, option {l} is right.", "{l} is the correct answer",
+    "I am sure that the answer can only be {l} here", "Answer {l}",
+    "The correct option is {l}", "**Answer:** {l}", "Best answer: {l}", "Final answer: {l}",
+    "So the final choice: ({l}).",
     "Choice {l}: {t}", "## {l}", "[{l}]", "{{{l}}}", "{l}/", "{l};", "{t} ({l})", "{t}\n{l}", "{l}\n{t}", "\u00a0{l}",
     "The answer is {l} (not {m})", "Among all of the options, {t} fits best.", "none of them, yet {l}", "{u}", "{u}.",
 )  # fmt: skip
 _OPEN = (
-    "{t}", "{t}.", "{t}!", "{u}", "{s}", "{c}", " {t} ", "The answer is {t}", "The answer is {t}.", "the answer is: {t}",
-    "{t} is the answer.", "Answer: {t}", "**{t}**", "\\boxed{{{t}}}", "$\\boxed{{{t}}}$", "${t}$", "<answer>{t}</answer>", "'{t}'",
-    '"{t}"', "a {t}", "the {t}", "A {t}.", "{t} cm", "{t}%", "${t}", "{t} dollars", "{t} or {w}", "{w} or {t}", "{w}, {t}", "{t}, {w}",
-    "It is {t}, because of the sign.", "So the result is {t}", "= {t}", "x = {t}", "Therefore, we have {t}.", "答案是{t}", "{t}。",
-    "{t}\n", "{t}\nbecause it says so", "\n{t}", "{t}\n\n{w}", "<think>{w}</think>{t}", "<think>\n{w}\n</think>\n\n{t}", "{w}</think>{t}",
-    "<think>{w} {t}", "<analysis>{w}</analysis>{t}", "{{\"answer\": \"{t}\"}}", "{x}", "{y}", "{z}", "{t} {t}", "{t},", "({t})", "[{t}]",
-    "The sign reads {t} in red letters.", "I see {t}", "{t} and more", "not {t}", "No, {t}", "Yes, {t}", "yes", "no", "Yes.", "No.",
-    "There is {t} in the image", "The image shows {t}, a thing.", "About {t}", "approximately {t}", "{t} - {w}", "{t}/{w}", "{t}?",
-    "Final answer: {t}", "### {t}", "The final answer is ${t}$", "answer: {t} units", "{t};", "`{t}`", "```json\n{t}\n```", "{t} ",
+    "{t}", "{t}.", "{t}!", "{u}", "{s}", "{c}", " {t} ", "The answer is {t}", "The answer is {t}.",
+    "the answer is: {t}",
+    "{t} is the answer.", "Answer: {t}", "**{t}**", "\\boxed{{{t}}}", "$\\boxed{{{t}}}$", "${t}$",
+    "<answer>{t}</answer>", "'{t}'",
+    '"{t}"', "a {t}", "the {t}", "A {t}.", "{t} cm", "{t}%", "${t}", "{t} dollars", "{t} or {w}", "{w} or {t}",
+    "{w}, {t}", "{t}, {w}",
+    "It is {t}, because of the sign.", "So the result is {t}", "= {t}", "x = {t}", "Therefore, we have {t}.",
+    "答案是{t}", "{t}。",
+    "{t}\n", "{t}\nbecause it says so", "\n{t}", "{t}\n\n{w}", "<think>{w}</think>{t}",
+    "<think>\n{w}\n</think>\n\n{t}", "{w}</think>{t}",
+    "<think>{w} {t}", "<analysis>{w}</analysis>{t}", "{{\"answer\": \"{t}\"}}", "{x}", "{y}", "{z}", "{t} {t}",
+    "{t},", "({t})", "[{t}]",
+    "The sign reads {t} in red letters.", "I see {t}", "{t} and more", "not {t}", "No, {t}", "Yes, {t}", "yes",
+    "no", "Yes.", "No.",
+    "There is {t} in the image", "The image shows {t}, a thing.", "About {t}", "approximately {t}", "{t} - {w}",
+    "{t}/{w}", "{t}?",
+    "Final answer: {t}", "### {t}", "The final answer is ${t}$", "answer: {t} units", "{t};", "`{t}`",
+    "```json\n{t}\n```", "{t} ",
     "one {t}", "Step 1: look. Step 2: {w}. The answer is {t}", "{n}", "{j}", "{j}", "{j}",
 )  # fmt: skip
 _YES_NO = (
-    "{t}", "{u}", "{s}", "{c}", "{t}.", "{c}.", "{c}, it is.", "{c}, there is a thing.", "The answer is {t}.", "**{c}**", "{t}!", "I think {t}",
-    "{c}\n", "{c}, because the cat is not red.", "\\boxed{{{c}}}", "<answer>{c}</answer>", "<think>{w}</think>{c}", "{c}, not {w}", "It is {t}",
-    "{c} and {w}", "Answer: {c}", "The image does not show it.", "There is no cat.", "There is one.", "Not at all", "nope", "yeah", "y", "n",
-    "Y", "N", "{s}, {w}", "{c}. {w}.", "I know it: {t}", "In this image, {t}", "是", "否", "不是", "True", "False", "{t}{w}", "'{t}'", " {t}",
-    "I do not know", "None", "It's not clear, so {t}", "{c};", "{c} ({w})", "{c}: it is", "{c}-", "correct", "incorrect", "not {t}", "Eyes",
+    "{t}", "{u}", "{s}", "{c}", "{t}.", "{c}.", "{c}, it is.", "{c}, there is a thing.", "The answer is {t}.",
+    "**{c}**", "{t}!", "I think {t}",
+    "{c}\n", "{c}, because the cat is not red.", "\\boxed{{{c}}}", "<answer>{c}</answer>", "<think>{w}</think>{c}",
+    "{c}, not {w}", "It is {t}",
+    "{c} and {w}", "Answer: {c}", "The image does not show it.", "There is no cat.", "There is one.", "Not at all",
+    "nope", "yeah", "y", "n",
+    "Y", "N", "{s}, {w}", "{c}. {w}.", "I know it: {t}", "In this image, {t}", "是", "否", "不是", "True", "False",
+    "{t}{w}", "'{t}'", " {t}",
+    "I do not know", "None", "It's not clear, so {t}", "{c};", "{c} ({w})", "{c}: it is", "{c}-", "correct",
+    "incorrect", "not {t}", "Eyes",
 )  # fmt: skip
 
 
-def responses(
-    task: Task, samples: Sequence[Fed], right: Callable[[Sample], str] | None
-) -> Iterator[str]:
+def responses(task: Task, samples: Sequence[Sample], right: Callable[[Sample], str] | None) -> Iterator[str]:
     """One response to each sample."""
     dice = random.Random(f"{task.task} responses")
-    golds = [_right_of(one.sample, right, dice) for one in samples]
+    golds = [_right_of(one, right, dice) for one in samples]
     for one, gold in zip(samples, golds, strict=True):
-        yield _response(one.sample, gold, dice.choice(golds), dice)
+        yield _response(one, gold, dice.choice(golds), dice)
 
 
 def _right_of(sample: Sample, right: Callable[[Sample], str] | None, dice: random.Random) -> str:
@@ -310,6 +368,16 @@ def _right_of(sample: Sample, right: Callable[[Sample], str] | None, dice: rando
 
 
 def _response(sample: Sample, gold: str, other: str, dice: random.Random) -> str:
+    """The right answer, or another, in some dress; inside ``<answer>`` where the right one stands in such."""
+    before, tag, rest = gold.partition("<answer>")
+    if tag and dice.random() < 0.7:
+        gold, _, after = rest.partition("</answer>")
+        other = other.partition("<answer>")[2].partition("</answer>")[0]
+        return before + tag + _dressed(sample, gold, other, dice) + "</answer>" + after
+    return _dressed(sample, gold, other, dice)
+
+
+def _dressed(sample: Sample, gold: str, other: str, dice: random.Random) -> str:
     if dice.random() < 0.12:
         return dice.choice(JUNK)
     told = dice.random() < 0.6
@@ -331,7 +399,8 @@ def _response(sample: Sample, gold: str, other: str, dice: random.Random) -> str
         other = "no" if text.lower() == "yes" else "yes"
     pattern = dice.choice(patterns) if dice.random() < 0.7 else "{t}"
     return pattern.format(
-        t=text, w=other, u=text.upper(), s=text.lower(), c=text.capitalize(), x=_typo(text, dice), y=_typo(_typo(text, dice), dice),
+        t=text, w=other, u=text.upper(), s=text.lower(), c=text.capitalize(), x=_typo(text, dice),
+        y=_typo(_typo(text, dice), dice),
         z=" ".join(text.split()[::-1]), n=_number_form(text, dice), j=_jittered(text, dice),
     )  # fmt: skip
 
@@ -349,8 +418,10 @@ def _number_form(text: str, dice: random.Random) -> str:
         number = float(text.replace(",", "").strip("%$€ "))
     except ValueError:
         return text
-    return dice.choice((f"{number:,.2f}", f"{number:.1f}", f"{number * 1.04:.3f}", f"{number * 0.94:.3f}", f"{number:g}%", f"${number:g}",
-                        f"{number / 100:g}", f"{number:e}", f"{number:.0f}", f"+{number:g}", f"{number:g}.", f"{number * 1.06:g}"))  # fmt: skip
+    return dice.choice((
+        f"{number:,.2f}", f"{number:.1f}", f"{number * 1.04:.3f}", f"{number * 0.94:.3f}", f"{number:g}%", f"${number:g}",
+        f"{number / 100:g}", f"{number:e}", f"{number:.0f}", f"+{number:g}", f"{number:g}.", f"{number * 1.06:g}",
+    ))  # fmt: skip
 
 
 def _jittered(text: str, dice: random.Random) -> str:
@@ -366,15 +437,23 @@ def _jittered(text: str, dice: random.Random) -> str:
     if len(numbers) == 4 and dice.random() < 0.5:
         a, b, c, d = numbers
         return dice.choice((
-            f"({a},{b}),({c},{d})", f"[{a}, {b}, {c}, {d}]", f"{a} {b} {c} {d}", json.dumps({"bbox_2d": [float(one) for one in numbers]}),
-            f"[{c}, {d}, {a}, {b}]", f"[{a}, {b}, {c}]", f"The box is [{a},{b},{c},{d}].", f"<box>{a},{b},{c},{d}</box>",
+            f"({a},{b}),({c},{d})", f"[{a}, {b}, {c}, {d}]",
+            f"{a} {b} {c} {d}", json.dumps({"bbox_2d": [float(one) for one in numbers]}),
+            f"[{c}, {d}, {a}, {b}]", f"[{a}, {b}, {c}]", f"The box is [{a},{b},{c},{d}].",
+            f"<box>{a},{b},{c},{d}</box>",
             f"```json\n{json.dumps([{'bbox_2d': [float(one) for one in numbers], 'label': 'x'}])}\n```",
             str([round(float(one) * 1000) for one in numbers]), str([round(float(one) / 1000, 3) for one in numbers]),
         ))  # fmt: skip
     if len(numbers) == 2 and dice.random() < 0.5:
         a, b = numbers
-        return dice.choice((f"({a}, {b})", f"[{a}, {b}]", f"{a} {b}", f"x={a}, y={b}", f"<point>{a} {b}</point>", f"Click at ({a},{b})."))
+        return dice.choice(
+            (
+                f"({a}, {b})",
+                f"[{a}, {b}]",
+                f"{a} {b}",
+                f"x={a}, y={b}",
+                f"<point>{a} {b}</point>",
+                f"Click at ({a},{b}).",
+            )
+        )
     return found
-
-
-__all__ = ["ROW", "Doc", "NoRows", "responses", "work"]
