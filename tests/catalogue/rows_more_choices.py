@@ -110,7 +110,7 @@ def _qbench(part: str, *images: str, **more: Any) -> Rows:
 
 
 def _mmvp() -> Rows:
-    options = ("(a) Open (b) Closed", "(a) Left (its own) (b) Right")
+    options = ("(a) Open (b) Closed", "(a) Left hand(s) (its own) (b) Right")
     return [
         {
             "Index": index, "Question": f"What about the pair {(index - 1) // 2}?", "Options": options[index > 2],
