@@ -81,7 +81,9 @@ DATASETS = {
     (_BENCH, "cn", "dev"): _circular("cn dev"),
     (_BENCH, "cn", "test"): _circular("cn test"),
     (_BENCH, "cc", "test"): _without(_circular("cc test"), "hint", "L2-category", "split"),
-    ("deepvk/MMBench-ru", None, "dev"): _circular("ru"),
+    ("deepvk/MMBench-ru", None, "dev"): _without(
+        _circular("ru", **{"l2-category": "finegrained_perception"}), "L2-category"
+    ),
     ("NCSOFT/K-MMBench", None, "dev"): _without(
         _circular("ko", **{"l2-category": "finegrained_perception"}), "L2-category"
     ),
