@@ -288,3 +288,19 @@ def test_cards_that_say_nothing(card: str) -> None:
 def test_names(files: list[str], config: str | None, split: str, found: list[str]) -> None:
     """As a download of the hub has them."""
     assert by_name(files, config, split) == found
+
+
+def test_read_from_the_server_without_a_copy(hub: Hub, tmp_path: Path) -> None:
+    """The `datasets` library over the network: configurations by the card, a join, pictures as they are stored."""
+    root = hub.folder / "lmms-lab-encoder" / "GQA"
+    configs = [{"config_name": path.name, "data_files": [{"split": "testdev", "path": f"{path.name}/*"}]}
+               for path in sorted(root.iterdir())]  # fmt: skip
+    (root / "README.md").write_text(f"---\n{json.dumps({'configs': configs})}\n---\n")
+    for task in ("mme", "gqa"):
+        words = [sys.executable, "-m", "lmms_fast.cli.app", "tasks", "check", task, "--limit", "9"]
+        environment = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home")}
+        online = subprocess.run(words, capture_output=True, text=True, check=False, env=environment)
+        assert online.returncode == 0, online.stderr
+        copied = subprocess.run([*words, "--data-dir", str(hub.folder)], capture_output=True, text=True, check=True)
+        assert online.stdout.partition("\n")[2] == copied.stdout.partition("\n")[2]
+        assert f"lmms-lab-encoder/{task.upper()}@main" in online.stdout

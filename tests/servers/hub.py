@@ -64,15 +64,37 @@ class Hub:
         })  # fmt: skip
 
     async def tree(self, request: web.Request) -> web.Response:
-        """The list of files."""
+        """What is in a folder, or below it."""
         if refusal := self._refusal(request):
             return refusal
         name = f"{request.match_info['owner']}/{request.match_info['name']}"
-        return web.json_response([
-            {"type": "file", "path": path, "size": len(data), "oid": hashlib.sha1(data).hexdigest(),
-             **({"lfs": self._lfs(data, "oid")} if _is_large(path) else {})}
-            for path, data in self.files(name).items()
-        ])  # fmt: skip
+        below = request.match_info.get("path", "").strip("/")
+        prefix = f"{below}/" if below else ""
+        entries = {path: self._entry(path, data) for path, data in self.files(name).items() if path.startswith(prefix)}
+        if below and not entries:
+            return web.json_response({"error": "?"}, status=404, headers={"X-Error-Code": "EntryNotFound"})
+        if request.query.get("recursive", "").lower() != "true":
+            inside = {prefix + path.removeprefix(prefix).partition("/")[0] for path in entries}
+            entries = {path: entries.get(path) or {"type": "directory", "path": path, "oid": "0" * 40, "size": 0}
+                       for path in sorted(inside)}  # fmt: skip
+        return web.json_response([*entries.values()])
+
+    async def paths(self, request: web.Request) -> web.Response:
+        """What is known of the paths that are named."""
+        if refusal := self._refusal(request):
+            return refusal
+        name = f"{request.match_info['owner']}/{request.match_info['name']}"
+        form = await request.post() if "form" in request.content_type else await request.json()
+        asked = form["paths"] if isinstance(form, dict) else form.getall("paths")
+        files = self.files(name)
+        found = [self._entry(str(path), files[str(path)]) for path in asked if path in files]
+        found += [{"type": "directory", "path": path, "oid": "0" * 40, "size": 0} for path in asked
+                  if any(file.startswith(f"{path}/") for file in files)]  # fmt: skip
+        return web.json_response(found)
+
+    def _entry(self, path: str, data: bytes) -> dict[str, Any]:
+        large = {"lfs": self._lfs(data, "oid")} if _is_large(path) else {}
+        return {"type": "file", "path": path, "size": len(data), "oid": hashlib.sha1(data).hexdigest(), **large}
 
     @staticmethod
     def _lfs(data: bytes, key: str) -> dict[str, Any]:
@@ -126,9 +148,11 @@ def serving(folder: Path) -> Iterator[Hub]:
             ("/api/datasets/{owner}/{name}", hub.info),
             ("/api/datasets/{owner}/{name}/revision/{revision}", hub.info),
             ("/api/datasets/{owner}/{name}/tree/{revision}", hub.tree),
+            ("/api/datasets/{owner}/{name}/tree/{revision}/{path:.+}", hub.tree),
             ("/datasets/{owner}/{name}/resolve/{revision}/{path:.+}", hub.file),
         ):
             app.router.add_get(path, handler)
+        app.router.add_post("/api/datasets/{owner}/{name}/paths-info/{revision}", hub.paths)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
