@@ -15,7 +15,7 @@ COLUMNS = ("name", "samples", "shown", "metric", "scored by", "evidence")
 def line_of(found: Task | Group) -> tuple[str, ...]:
     """Cells of `COLUMNS`; those of a group are mostly empty."""
     if isinstance(found, Group):
-        return found.group, "", "", "", f"{len(found.tasks)} tasks", ""
+        return found.group, "", "", "", f"{(count := len(found.tasks))} task{'s' * (count > 1)}", ""
     headline = found.report[0]
     metric = str(headline.options.get("metric", headline.name))
     return (
