@@ -24,6 +24,7 @@ from lmms_fast.tasks.spec import Task
 _BUILDERS = {".parquet": "parquet", ".jsonl": "json", ".json": "json", ".csv": "csv"}
 _SPLITS = ("test_split", "validation_split", "training_split", "fewshot_split")
 
+datasets.disable_progress_bars()
 ImageFile.LOAD_TRUNCATED_IMAGES = False  # lmms-eval sets it; half a picture is none
 ConfigurableTask.download.retry.stop = stop_after_attempt(1)  # a copy that is not there now is not there in a minute
 os.environ.setdefault("HF_HOME", str(Path.home() / ".cache" / "huggingface"))  # some of its tasks want it said

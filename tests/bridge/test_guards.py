@@ -9,7 +9,7 @@ import threading
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageDraw, ImageFile
 
 from lmms_fast.bridge import network
 from lmms_fast.bridge.pictures import encoded, remembering
@@ -46,14 +46,39 @@ def test_unchanged_pictures_are_sent_as_stored() -> None:
             assert sent.tobytes() == changed.tobytes()
 
 
+def test_pictures_that_are_only_passed_on_are_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Decoding is most of the work; a mode, a size, a conversion to the mode it has do not need it."""
+    doc = documents(image=jpeg(), images=[])[0]
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda _: pytest.fail("decoded"))
+    picture = doc["image"]
+    assert picture.size == (24, 16)
+    assert encoded(picture.convert("RGB").convert("RGB")).startswith(b"\xff\xd8")
+
+
+def test_a_picture_that_lies_on_its_side_is_sent_upright() -> None:
+    """As `datasets` gives it to lmms-eval."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    out = io.BytesIO()
+    Image.effect_noise((24, 16), 60).convert("RGB").save(out, "JPEG", exif=exif)
+    doc = documents(image=out.getvalue(), images=[])[0]
+    with Image.open(io.BytesIO(encoded(doc["image"].convert("RGB")))) as sent:
+        assert sent.size == (16, 24)
+        assert sent.tobytes() == doc["image"].tobytes()
+
+
 def test_a_picture_that_is_painted_on_is_not_the_stored_one() -> None:
     """Painted into the copy, though it remembers where it came from."""
     doc = documents(image=jpeg(), images=[])[0]
-    painted = doc["image"].convert("RGB")
-    painted.putpixel((0, 0), (255, 0, 255))
-    with Image.open(io.BytesIO(encoded(painted))) as sent:
-        assert sent.format == "PNG"
-        assert sent.getpixel((0, 0)) == (255, 0, 255)
+    copied = doc["image"].convert("RGB")
+    copied.putpixel((0, 0), (255, 0, 255))
+    assert encoded(doc["image"]).startswith(b"\xff\xd8")
+    itself = doc["image"]
+    ImageDraw.Draw(itself).point((0, 0), (255, 0, 255))
+    for painted in (copied, itself):
+        with Image.open(io.BytesIO(encoded(painted))) as sent:
+            assert sent.format == "PNG"
+            assert sent.getpixel((0, 0)) == (255, 0, 255)
 
 
 def test_what_is_no_dataset_stays_as_it_is() -> None:
