@@ -404,6 +404,7 @@ def _verified(gold: str, said: str) -> bool:
     Its limits of time are signals, which work in the main thread alone and do not interrupt ``9**9**9``. So they are
     off, and what could take long is refused beforehand.
     """
+    said = said.strip("*")  # bold, not a power
     if not (_harmless(gold) and _harmless(said)):
         return False
     from math_verify import parse, verify  # noqa: PLC0415 - half a second, for few tasks
@@ -420,7 +421,10 @@ def _harmless(text: str) -> bool:
     if len(text) > _VERIFIED_MAX or text.count("|") > 2:
         return False
     plain = _FUNCTION.sub("", _UNIT.sub("", text))
-    commands, symbols = _COMMAND.findall(plain), re.findall("[A-Za-z]", _COMMAND.sub("", plain))
+    # Without a backslash a formula stands between two dollar signs, and letters elsewhere are words.
+    between = text.replace("$$", "$").split("$")[1:-1:2]
+    formulas = _COMMAND.sub("", plain) if "\\" in text else "".join(between)
+    commands, symbols = _COMMAND.findall(plain), re.findall("[A-Za-z]", formulas)
     depth = deepest = 0
     for character in text:
         depth += (character in "([{") - (character in ")]}")
@@ -430,7 +434,7 @@ def _harmless(text: str) -> bool:
         and len(commands) <= 16
         and all(command in _COMMANDS for command in commands)
         and len(_FUNCTION.findall(text)) <= 2
-        and (len(symbols) <= 6 or not ("$" in text or "\\" in text))
+        and len(symbols) <= 6
         and not _REFUSED.search(plain.replace(r"\!", ""))
         and len(_RAISED.findall(text)) == text.count("^") + text.count("**") <= 6
     )

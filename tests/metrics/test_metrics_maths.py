@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from lmms_fast.metrics.latex import latex_number
 from lmms_fast.metrics.maths import EXTRACTORS, MATCHERS, last_box
 from lmms_fast.metrics.rule import Extractor, Matcher
 from lmms_fast.types import Prediction, Sample
+from tests.metrics.clock import cpu_s
 
 FACTS = {"question_type": "free_form", "answer_type": "integer", "precision": ""}
 
@@ -464,6 +466,9 @@ def test_reasoning_format(text: str, expected: tuple[float, float]) -> None:
         ("long " * 100 + "\n5", "5", 1.0),
         ("long " * 100 + r"\boxed{5} it is", "5", 1.0),
         ("9**9**9", "9**9**9", 0.0),
+        ("**7**", "7", 1.0),
+        ("The final answer is $9$", "9", 1.0),
+        ("$12 is the answer.", "$12", 1.0),
     ],
 )
 def test_math_verify(answer: str, gold: str, expected: float) -> None:
@@ -485,7 +490,9 @@ def test_math_verify_works_in_threads(caplog: pytest.LogCaptureFixture) -> None:
     "text",
     [
         "$9^{9^9}$", "9^9^9", "$9^{999999}$", "$((9^{99})^{99})^{99}$", "$99999!$", r"$\sum_{k=1}^{9} k$", "1e999999",
-        "$(x+y+z)^{99}$", "$x^{99}$", "$abcdefghijklmnop$", "$" + "(" * 40 + "1" + ")" * 40 + "$", "$|x|x|x|x|$",
+        "$(x+y+z)^{99}$", "$x^{99}$", "$abcdefghijklmnop$",
+        "it is $$abcdefghijklmnop$$ or", "$1$ and $abcdefghijklmnop$ $",
+        "$" + "(" * 40 + "1" + ")" * 40 + "$", "$|x|x|x|x|$",
         r"$\sin(\sin(\sin(1)))$", "9" * 101, r"\input{x}",
     ],
 )  # fmt: skip
@@ -548,16 +555,12 @@ HOSTILE = (
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_hostile_length_is_no_trouble(piece: str) -> None:
-    """100,000 characters of anything cost each rule well under 0.2 s."""
+    """20,000 characters of anything cost each rule well under 0.1 s."""
     value("math_verify", "1", "2")  # the import is paid once
-    for text in ((piece * 100_000)[:100_000] + end for end in ("", ")")):
+    for text in ((piece * 20_000)[:20_000] + end for end in ("", ")")):
         rules: dict[str, Extractor | Matcher] = {**EXTRACTORS, **{f"match {name}": MATCHERS[name] for name in MATCHERS}}
         for name, rule in rules.items():
             for facts in KINDS if rule.needs else KINDS[:1]:
                 of = sample("(1,2)", "A", "the answer", choices=("red", "blue"), facts=facts)
-                started = time.process_time()
-                if isinstance(rule, Extractor):
-                    rule(text, of)
-                else:
-                    rule(Prediction(text, "test"), of)
-                assert time.process_time() - started < 0.2, name
+                run = partial(rule, text if isinstance(rule, Extractor) else Prediction(text, "test"), of)
+                assert cpu_s(run) < 0.1, name
