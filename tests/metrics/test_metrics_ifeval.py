@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from lmms_fast.errors import TaskError
 from lmms_fast.metrics import MATCHERS, aggregate
 from lmms_fast.metrics.ifeval import INSTRUCTIONS, _sentences, _treebank_words
 from lmms_fast.types import Prediction, Sample, Score, Scored
+from tests.metrics.clock import cpu_s
 
 Asked = tuple[str, dict[str, Any]]
 
@@ -269,14 +270,12 @@ HOSTILE = ("1", " ", "\n", "a. ", "A", "[", "<<", "*", "* \n", "\n-", "***", "n'
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_hostile_length_is_no_trouble(piece: str) -> None:
-    """100,000 characters of anything, in all their loose forms, against every instruction."""
-    text = (piece * 100_000)[:100_000]
+    """20,000 characters of anything, in all their loose forms, against every instruction."""
+    text = (piece * 20_000)[:20_000]
     arguments = {
         "keywords": ["zz"], "keyword": "zz", "forbidden_words": ["zz"], "letter": "z", "language": "en",
         "first_word": "z", "nth_paragraph": 1, "section_spliter": "Z", "end_phrase": "z", "postscript_marker": "P.S.",
     }  # fmt: skip
     judge("This is to read the profiles.", ("language:response_language", {"language": "en"}))
     for name in INSTRUCTIONS:
-        started = time.process_time()
-        judge(text, (name, arguments))
-        assert time.process_time() - started < 1.5, name
+        assert cpu_s(partial(judge, text, (name, arguments))) < 0.2, name

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from lmms_fast.metrics.rule import Matcher, merged
 from lmms_fast.metrics.text import literal_list
 from lmms_fast.metrics.vqa import normalise_textvqa, normalise_vqav2
 from lmms_fast.types import Prediction, Sample
+from tests.metrics.clock import cpu_s
 
 MATCHERS: Mapping[str, Matcher] = merged(
     plain_texts.MATCHERS, anls.MATCHERS, vqa.MATCHERS, rouge.MATCHERS, documents.MATCHERS, ifeval.MATCHERS
@@ -434,7 +435,7 @@ SHORT = st.text(max_size=20) | st.lists(
 
 
 @pytest.mark.parametrize("rule", MATCHERS)
-@settings(deadline=None)  # langdetect reads its profiles in the first call
+@settings(max_examples=50, deadline=None)  # langdetect reads its profiles in the first call
 @given(answer=SHORT | st.tuples(SHORT, st.floats()), target=st.lists(SHORT, max_size=3), pick=st.integers(0, 7))
 def test_no_text_breaks_a_matcher(rule: str, answer: Any, target: list[str], pick: int) -> None:
     """A number from 0 to 1 whatever is compared with whatever."""
@@ -452,14 +453,13 @@ HOSTILE = (
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_hostile_length_is_no_trouble(piece: str) -> None:
-    """100,000 characters of anything take each rule less than the blink of an eye."""
-    text = (piece * 100_000)[:100_000]
+    """20,000 characters of anything take each rule less than the blink of an eye."""
+    text = (piece * 20_000)[:20_000]
     golds = ("a short gold. Of two sentences", "[1, 2]", "5.5", text[:50])
     for rule in MATCHERS:
         if rule != "ifeval":  # has a test of its own
             for pick in range(max((len(FACTS[name]) for name in MATCHERS[rule].needs), default=1)):
                 for options in OPTIONS.get(rule, ({},)):
                     sample = Sample("demo", "1", (), golds, ("x",), facts=facts_for(rule, pick))
-                    started = time.process_time()
-                    MATCHERS[rule](Prediction(text, "test"), sample, options)
-                    assert time.process_time() - started < 0.5, (rule, options)
+                    run = partial(MATCHERS[rule], Prediction(text, "test"), sample, options)
+                    assert cpu_s(run) < 0.1, (rule, options)
