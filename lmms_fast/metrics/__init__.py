@@ -36,7 +36,15 @@ from lmms_fast.metrics.aggregate import group_mean
 from lmms_fast.metrics.plain import strip_reasoning
 from lmms_fast.metrics.rule import Aggregator, Extractor, Matcher, Reader
 from lmms_fast.metrics.score import Judging, ScoringRules, Step, extracted, judged, score, scoring
-from lmms_fast.metrics.tables import AGGREGATORS, EXTRACTORS, MATCHERS, READERS, aggregate, check_aggregate
+from lmms_fast.metrics.tables import (
+    AGGREGATORS,
+    EXTRACTORS,
+    MATCHERS,
+    READERS,
+    aggregate,
+    aggregate_with_bounds,
+    check_aggregate,
+)
 
 __all__ = [
     "AGGREGATORS",
@@ -51,6 +59,7 @@ __all__ = [
     "ScoringRules",
     "Step",
     "aggregate",
+    "aggregate_with_bounds",
     "check_aggregate",
     "extracted",
     "group_mean",

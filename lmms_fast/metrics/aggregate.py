@@ -14,7 +14,7 @@ from lmms_fast.metrics.rule import NONE, Aggregator, Options
 from lmms_fast.types import Aggregate, Scored
 
 
-def _mean(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
+def mean(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
     """Mean over samples under the name `metric` (default accuracy), again for every value of the groups in `by`.
 
     Of the samples' values, or of the named `part`, times `scale` (default 1). Repeats of a sample are averaged first;
@@ -143,7 +143,7 @@ def _check_macro(options: Options) -> None:
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
     {
-        "mean": Aggregator(_mean, frozenset({"metric", "by", "each", "part", "scale"}), check_by),
+        "mean": Aggregator(mean, frozenset({"metric", "by", "each", "part", "scale"}), check_by),
         "macro": Aggregator(macro, frozenset({"metric", "by", "within", "part", "scale"}), _check_macro),
     }
 )

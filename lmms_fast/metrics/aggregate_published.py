@@ -35,7 +35,7 @@ def _f1(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
 
     `silence`: a response without an answer is wrong, and to the other four ``negative`` (the default: "no", as in
     VLMEvalKit) or ``left_out`` (lmms-eval). The share of "yes" is of what the model said; lmms-eval's is of the golds.
-    `scale` (1). A ratio of nothing to nothing has no value.
+    A ratio of nothing to nothing has no value.
     """
     columns = options.get("by", ())
     counted_once_each = [one for one in scored for _ in (listed(one, columns[0]) if columns else [""])]
@@ -56,7 +56,7 @@ def _f1(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
 
 def _f1_part(group: str | None, scored: Sequence[Scored], rows: Sequence[Scored], options: Options) -> list[Aggregate]:
     """The five numbers over `rows`, which hold a sample several times where it counts so often."""
-    scale, negative = options.get("scale", 1), options.get("silence", "negative") == "negative"
+    negative = options.get("silence", "negative") == "negative"
     measured = [one for one in rows if one.value is not None]
     answers = [(_is_yes(one), said) for one in measured if (said := _said(one, negative)) is not None]
     said_yes = sum(said == "yes" for _, said in answers)
@@ -64,20 +64,17 @@ def _f1_part(group: str | None, scored: Sequence[Scored], rows: Sequence[Scored]
     positives = sum(gold for gold, _ in answers)
     precision, recall = _ratio(hits, said_yes), _ratio(hits, positives)
     f1 = _ratio(2 * hits, said_yes + positives)
-    accuracy = mean_of("accuracy", group, scored, {"scale": scale})
+    accuracy = mean_of("accuracy", group, scored)
     if len(rows) != len(scored):
-        total = math.fsum(scale * one.value for one in measured if one.value is not None)
+        total = math.fsum(one.value for one in measured if one.value is not None)
         accuracy = replace(accuracy, value=_ratio(total, len(measured)), stderr=None)
 
-    def number(metric: str, value: float | None) -> Aggregate:
-        return counted(metric, group, None if value is None else scale * value, None, scored)
-
     return [
-        number("f1", f1),
+        counted("f1", group, f1, None, scored),
         accuracy,
-        number("precision", precision),
-        number("recall", recall),
-        number("yes_ratio", _ratio(said_yes, len(answers))),
+        counted("precision", group, precision, None, scored),
+        counted("recall", group, recall, None, scored),
+        counted("yes_ratio", group, _ratio(said_yes, len(answers)), None, scored),
     ]
 
 
@@ -126,26 +123,26 @@ def _mmvet(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     ]
 
 
-def _cv_bench(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
+def _cv_bench(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     """CV-Bench (arXiv 2406.16860): the mean of a 2D and a 3D score.
 
-    The 2D score is the mean of the accuracies on ADE20K and COCO, the 3D score that on Omni3D. Group `source`; `scale`
-    (1). lmms-eval reports the accuracy over all rows instead.
+    The 2D score is the mean of the accuracies on ADE20K and COCO, the 3D score that on Omni3D (group `source`).
+    lmms-eval reports the accuracy over all rows instead.
     """
     parts = by_group(scored, "source")
     ade, coco, omni = (
-        mean_of("accuracy", f"source={source}", parts.get(source, []), options)
+        mean_of("accuracy", f"source={source}", parts.get(source, []))
         for source in ("ADE20K", "COCO", "Omni3D")
     )
     flat, deep = group_mean("cv_bench_2d", [ade, coco]), group_mean("cv_bench_3d", [omni])
     return [group_mean("cv_bench", [flat, deep]), flat, deep, ade, coco, omni]
 
 
-def _hrbench(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
+def _hrbench(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     """HR-Bench (arXiv 2408.15556): accuracy by `category` (single, cross), the mean over the four cycles of the options
-    (`cycle_category`), and the mean of the two. Not the share of questions right in all cycles. `scale` (1).
+    (`cycle_category`), and the mean of the two. Not the share of questions right in all cycles.
     """
-    return macro(scored, {"metric": "average", "by": ["cycle_category"], "within": "category", **options})
+    return macro(scored, {"metric": "average", "by": ["cycle_category"], "within": "category"})
 
 
 OCRBENCH_TEXT_RECOGNITION = (
@@ -256,8 +253,8 @@ AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
             bounded=frozenset({"mean_f1", "f1", "accuracy", "precision", "recall"}),
         ),
         "mmvet": Aggregator(_mmvet, needs=frozenset({"capability"})),
-        "cv_bench": Aggregator(_cv_bench, frozenset({"scale"}), needs=frozenset({"source"}), whole=True),
-        "hrbench": Aggregator(_hrbench, frozenset({"scale"}), needs=frozenset({"category", "cycle_category"})),
+        "cv_bench": Aggregator(_cv_bench, needs=frozenset({"source"}), whole=True),
+        "hrbench": Aggregator(_hrbench, needs=frozenset({"category", "cycle_category"})),
         "ocrbench": Aggregator(_ocrbench, needs=frozenset({"question_type"}), whole=True),
         "score_ratio": Aggregator(
             _score_ratio, frozenset({"metric", "by", "failures"}), _check_score_ratio, bounded=False

@@ -68,7 +68,7 @@ def _correlation(left: Sequence[float], right: Sequence[float]) -> float | None:
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
     {
-        "macro_f1": Aggregator(_macro_f1),
+        "macro_f1": Aggregator(_macro_f1, bounded=False),
         "spearman": Aggregator(_spearman, bounded=False),
     }
 )

@@ -36,7 +36,7 @@ def _caption(prediction: Prediction, sample: Sample, options: Options) -> float:
 
 
 def _captions(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
-    """CIDEr, Bleu_1 to Bleu_4 and ROUGE_L; `metric_prefix` before each name, times `scale`.
+    """CIDEr, Bleu_1 to Bleu_4 and ROUGE_L; `metric_prefix` before each name.
 
     Option `tokeniser` as for the matcher `caption`. No answer is an empty caption. A sample without references counts
     as not measured. Repeats of a sample share its references, which are one document to CIDEr. Its weights come from
@@ -47,16 +47,16 @@ def _captions(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
     texts = [_texts(one.answer, one.target, options) for one in used]
     pairs = _numbered(texts)
     documents = {one.id: references for one, (_, references) in zip(used, pairs, strict=True)}
-    prefix, scale = options.get("metric_prefix", ""), options.get("scale", 1)
+    prefix = options.get("metric_prefix", "")
 
     def mean(name: str, values: Iterable[float]) -> Aggregate:
-        numbers = ((one.id, scale * value) for one, value in zip(used, values, strict=True))
+        numbers = ((one.id, value) for one, value in zip(used, values, strict=True))
         return counted(prefix + name, None, *mean_and_error(numbers), rows)
 
     return [
         mean("CIDEr", cider(pairs, list(documents.values()))),
         *(
-            counted(f"{prefix}Bleu_{order}", None, scale * value if used else None, None, rows)
+            counted(f"{prefix}Bleu_{order}", None, value if used else None, None, rows)
             for order, value in zip(_ORDERS, bleu(pairs), strict=True)
         ),
         mean("ROUGE_L", (rouge_l(caption, references) for caption, references in texts)),
@@ -173,7 +173,7 @@ MATCHERS: Mapping[str, Matcher] = MappingProxyType({"caption": Matcher(_caption,
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
     {
         "captions": Aggregator(
-            _captions, frozenset({"tokeniser", "metric_prefix", "scale"}), _check, whole=True, bounded=False
+            _captions, frozenset({"tokeniser", "metric_prefix"}), _check, whole=True, bounded=False
         )
     }
 )

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from lmms_fast.metrics.aggregate import by_group, counted, mean_of
+from lmms_fast.metrics.aggregate import check_by, counted, mean
 from lmms_fast.metrics.anls import similarity
 from lmms_fast.metrics.rule import Aggregator, Matcher, Options
 from lmms_fast.metrics.text import best, literal_list, one_of, texts
@@ -159,11 +159,8 @@ def _accuracy_and_f1(scored: Sequence[Scored], options: Options) -> list[Aggrega
     the number of responses other than "Not answerable", which the script wants as it stands and which may come in
     quotes or in any case here.
     """
-    found = [mean_of("mmlongbench_doc_acc", None, scored), _f1(scored)]
-    for column in options.get("by", ()):
-        parts = by_group(scored, column)
-        found += [mean_of("mmlongbench_doc_acc", f"{column}={name}", parts[name]) for name in sorted(parts)]
-    return found
+    accuracy, *groups = mean(scored, {"metric": "mmlongbench_doc_acc", **options})
+    return [accuracy, _f1(scored), *groups]
 
 
 def _f1(scored: Sequence[Scored]) -> Aggregate:
@@ -189,5 +186,5 @@ MATCHERS: Mapping[str, Matcher] = MappingProxyType(
 )
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
-    {"mmlongbench": Aggregator(_accuracy_and_f1, frozenset({"by"}))}
+    {"mmlongbench": Aggregator(_accuracy_and_f1, frozenset({"by"}), check_by)}
 )

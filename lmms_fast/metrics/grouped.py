@@ -175,43 +175,41 @@ def _hallusion(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
     figures with all their questions; of a figure's or a question's samples all must be right.
 
     Groups `category`, `subcategory`, `set_id` and `figure_id` name a figure, with `question_id` for the last a
-    question. Figure 0 of the category VS is the absence of a picture, and no figure: fAcc is without it. `scale`
-    (100), `by` (``[category]``: each number for VD and VS).
+    question. Figure 0 of the category VS is the absence of a picture, and no figure: fAcc is without it. In percent.
+    `by` (``[category]``: each number for VD and VS).
     """
-    found = _hallusion_part(None, scored, options)
+    found = _hallusion_part(None, scored)
     for column in options.get("by", ()):
         values = sorted({group_of(one, column) for one in scored})
         for value in values:
             rows = [one for one in scored if one.groups[column] == value]
-            found += _hallusion_part(f"{column}={value}", rows, options)
+            found += _hallusion_part(f"{column}={value}", rows)
     return found
 
 
-def _hallusion_part(group: str | None, scored: Sequence[Scored], options: Options) -> list[Aggregate]:
-    scale = options.get("scale", 100)
+def _hallusion_part(group: str | None, scored: Sequence[Scored]) -> list[Aggregate]:
     place = ["category", "subcategory", "set_id"]
     questions = units_of(scored, [*place, "question_id"])
     figures = units_of(scored, [*place, "figure_id"])
     pictures = [unit for unit in figures if (unit.name[0], unit.name[-1]) != ("VS", "0")]
     return [
-        mean_of("aAcc", group, scored, {"scale": scale}),
-        mean_of_units("qAcc", group, questions, _all_right, scale),
-        mean_of_units("fAcc", group, pictures, _all_right, scale),
+        mean_of("aAcc", group, scored, {"scale": 100}),
+        mean_of_units("qAcc", group, questions, _all_right, 100),
+        mean_of_units("fAcc", group, pictures, _all_right, 100),
     ]
 
 
-def _naturalbench(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
+def _naturalbench(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     """NaturalBench (arXiv 2410.14669): two questions on two pictures each.
 
     G_Acc: all four right; Q_Acc: a question right on both pictures; I_Acc: both questions right on a picture; Acc:
-    plain. Groups `group_id`, `question` and `picture`. `scale` (1).
+    plain. Groups `group_id`, `question` and `picture`.
     """
-    scale = options.get("scale", 1)
     return [
-        mean_of_units("G_Acc", None, units_of(scored, ["group_id"], 4), _all_right, scale),
-        mean_of_units("Q_Acc", None, units_of(scored, ["group_id", "question"], 2), _all_right, scale),
-        mean_of_units("I_Acc", None, units_of(scored, ["group_id", "picture"], 2), _all_right, scale),
-        mean_of("Acc", None, scored, {"scale": scale}),
+        mean_of_units("G_Acc", None, units_of(scored, ["group_id"], 4), _all_right),
+        mean_of_units("Q_Acc", None, units_of(scored, ["group_id", "question"], 2), _all_right),
+        mean_of_units("I_Acc", None, units_of(scored, ["group_id", "picture"], 2), _all_right),
+        mean_of("Acc", None, scored),
     ]
 
 
@@ -312,15 +310,20 @@ AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
         "mme": Aggregator(_mme, needs=frozenset({"category", "question_id"}), whole=True),
         "hallusion": Aggregator(
             _hallusion,
-            frozenset({"by", "scale"}),
+            frozenset({"by"}),
             check_by,
             frozenset({"category", "subcategory", "set_id", "figure_id", "question_id"}),
             whole=True,
         ),
         "naturalbench": Aggregator(
-            _naturalbench, frozenset({"scale"}), needs=frozenset({"group_id", "question", "picture"}), whole=True
+            _naturalbench, needs=frozenset({"group_id", "question", "picture"}), whole=True
         ),
         "mmeval_pro": Aggregator(_mmeval_pro, needs=frozenset({"triplet_id", "eval_type", "source"}), whole=True),
-        "wemath": Aggregator(_wemath, needs=frozenset({"problem_id", "key"}), whole=True),
+        "wemath": Aggregator(
+            _wemath,
+            needs=frozenset({"problem_id", "key"}),
+            whole=True,
+            bounded=frozenset({"score_strict", "score_loose", "CM_strict", "CM_loose"}),
+        ),
     }
 )

@@ -70,5 +70,5 @@ def _check_k(options: Options) -> None:
 _K = frozenset({"k"})
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
-    {"pass_at_k": Aggregator(_pass_at_k, _K, _check_k), "majority": Aggregator(_majority, _K, _check_k)}
+    {"pass_at_k": Aggregator(_pass_at_k, _K, _check_k), "majority": Aggregator(_majority, _K, _check_k, bounded=False)}
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics import aggregate as means
@@ -78,6 +79,28 @@ AGGREGATORS: Mapping[str, Aggregator] = merged(
 def aggregate(name: str, scored: Sequence[Scored], options: Options = NONE) -> list[Aggregate]:
     """The named aggregation over the samples of a task; it must have passed `check_aggregate`. Raises TaskError."""
     return AGGREGATORS[name](scored, options)
+
+
+def aggregate_with_bounds(name: str, scored: Sequence[Scored], options: Options = NONE) -> list[Aggregate]:
+    """As `aggregate`, with bounds where some were measured and some not: the same numbers with all of these wrong, and
+    with all of them right."""
+    rule = AGGREGATORS[name]
+    found = rule(scored, options)
+    if len({one.value is None for one in scored}) < 2 or not rule.bounded:
+        return found
+    worst, best = (
+        rule([one if one.value is not None else _as_if(one, right) for one in scored], options)
+        for right in (False, True)
+    )
+    return [
+        replace(one, low=low.value, high=high.value) if rule.bounds(one.metric) else one
+        for one, low, high in zip(found, worst, best, strict=True)
+    ]
+
+
+def _as_if(one: Scored, right: bool) -> Scored:
+    """A sample that was not measured, as if it had been: answered by the gold, or by whatever is most wrong (None)."""
+    return replace(one, value=float(right), answered=True, answer=one.target[0] if right and one.target else None)
 
 
 def check_aggregate(name: str, options: Options, groups: Collection[str]) -> None:

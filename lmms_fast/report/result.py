@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from lmms_fast.journal.rundir import RunDir, recorded_spec
 from lmms_fast.journal.store import Journal
 from lmms_fast.metrics import (
     AGGREGATORS,
-    aggregate,
+    aggregate_with_bounds,
     group_mean,
 )
 from lmms_fast.metrics.mmmu import RANDOM
@@ -40,7 +40,7 @@ from lmms_fast.report.verdict import (
 )
 from lmms_fast.tasks.catalog import Catalog, Selection
 from lmms_fast.tasks.foreign import Answer, Mark, Marks, bridge_of
-from lmms_fast.tasks.spec import DEFAULT, Group, Rule, Task
+from lmms_fast.tasks.spec import DEFAULT, Group, Task
 from lmms_fast.types import Aggregate, Failure, Outcome, Response, Score, Scored, Together
 
 _ANSWER_FIELDS = tuple(field.name for field in fields(Response) if field.name != "key")
@@ -320,26 +320,12 @@ def _mark_of(marks: Marks, record: Record, outcome: Outcome) -> Verdict:
 
 
 def _aggregates(task: Task, scored: Sequence[Scored]) -> tuple[Aggregate, ...]:
-    """With bounds where something was not measured: the same sums with all of it wrong, and with all of it right."""
+    """With bounds where something was not measured."""
     if not scored:
         return ()
-    return tuple(one for report in task.report for one in _bounded(report, scored))
-
-
-def _bounded(report: Rule, scored: Sequence[Scored]) -> Sequence[Aggregate]:
-    found = aggregate(report.name, scored, report.options)
-    measured = sum(one.value is not None for one in scored)
-    if measured in (0, len(scored)) or not AGGREGATORS[report.name].bounded:
-        return found
-    low, high = (
-        aggregate(report.name, [one if one.value is not None else _as_if(one, right) for one in scored], report.options)
-        for right in (False, True)
+    return tuple(
+        one for report in task.report for one in aggregate_with_bounds(report.name, scored, report.options)
     )
-    return [replace(one, low=worst.value, high=best.value) for one, worst, best in zip(found, low, high, strict=True)]
-
-
-def _as_if(one: Scored, right: bool) -> Scored:
-    return replace(one, value=float(right), answered=right, answer=one.target[0] if right and one.target else None)
 
 
 def as_json(result: RunResult) -> dict[str, Any]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from lmms_fast.errors import TaskError
-from lmms_fast.metrics import AGGREGATORS, aggregate, check_aggregate, group_mean
+from lmms_fast.metrics import AGGREGATORS, aggregate, aggregate_with_bounds, check_aggregate, group_mean
 from lmms_fast.types import Aggregate, Scored
 
 
@@ -49,26 +48,96 @@ def test_repeats_are_averaged_first() -> None:
     assert (found.value, found.stderr, found.n, found.n_failed) == (0.5, 0.5, 3, 1)
 
 
-OPTIONS = {"mean": {"by": ["category"]}, "macro": {"by": ["category"]}, "f1": {"by": ["category"]}}
+BY = {"by": ["category"]}
+OPTIONS = {"mean": BY, "macro": BY, "f1": BY, "mmlongbench": BY, "pass_at_k": {"k": [1, 2]}, "majority": {"k": [1, 2]}}
+GROUPS = {
+    "eval_type": ["Origin", "Perception", "Knowledge"],
+    "key": ["2steps_1", "2steps_2", "2steps_multi"],
+    "source": ["ADE20K", "COCO", "Omni3D"],
+    "category": ["OCR", "count"],
+    "capability": ["ocr", "ocr,math"],
+    "n_inst": ["1", "2"],
+}
+"""Names that an aggregation knows; other groups have two values each."""
+GRADED = {"mean", "macro", "mmvet", "mmlongbench", "captions", "score_ratio", "wildvision"}
 
 
-@given(st.lists(st.tuples(st.integers(0, 9), st.floats(0, 1) | st.none(), st.sampled_from("ab"))), st.randoms())
-def test_order_never_shows(rows: list[tuple[int, float | None, str]], dice: random.Random) -> None:
-    """Every aggregation gives the same numbers, to the last digit, whatever the order."""
-    for name, rule in AGGREGATORS.items():
-        names = sorted(rule.needs | {"category"})
-        given_rows = [
-            Scored(
-                str(id), repeat, {**{one: str(id // 2) for one in names}, "category": group}, value, value is not None,
-                {"model": value or 0.0, "reference": 1.0}, "yes", ("yes",),
-            )
-            for repeat, (id, value, group) in enumerate(rows)
-        ]  # fmt: skip
-        mixed = dice.sample(given_rows, len(given_rows))
-        found = aggregate(name, given_rows, OPTIONS.get(name, {}))
+def measured(name: str, dice: random.Random) -> list[Scored]:
+    """Samples with everything that an aggregation reads, complete units among them, all measured."""
+    rows = []
+    for number in range(dice.randrange(1, 12)):
+        groups = {
+            one: dice.choice(GROUPS.get(one, ["1", "2"]))
+            for one in sorted(AGGREGATORS[name].needs | {"category"})
+        }  # fmt: skip
+        if dice.random() < 0.8:  # in the order in which units are filled
+            unit = {one: GROUPS[one][number % 3] for one in ("key", "eval_type") if one in groups}
+            unit |= {"question": str(number % 2), "picture": str(number // 2 % 2)} if "picture" in groups else {}
+            groups |= unit and {**unit, **{one: "1" for one in groups if one.endswith("_id")}}
+        right = dice.random() < 0.6
+        value = dice.choice([0.25, 0.5, 0.75]) if name in GRADED and dice.random() < 0.3 else float(right)
+        target = dice.choice(["yes", "no", "Not answerable", "3"])
+        wrong = dice.choice([None, *{"yes", "no", "Not answerable", "5"} - {target}])
+        answer = target if value == 1 else wrong if value == 0 else "partly"
+        parts = {"model": value, "reference": 1.0} if name == "score_ratio" else {}
+        rows.append(
+            Scored(str(number // 2), number % 2, groups, value, answer is not None, parts, answer, (target,))
+        )  # fmt: skip
+    return rows
+
+
+def some(rows: list[Scored], dice: random.Random) -> list[Scored]:
+    """The same, some of them not measured."""
+    return [
+        replace(one, value=None, answered=False, parts={}, answer=None) if dice.random() < 0.3 else one
+        for one in rows
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", AGGREGATORS)
+def test_order_never_shows(name: str) -> None:
+    """Every aggregation gives the same numbers, to the last digit, whatever the order; and counts every sample."""
+    options = OPTIONS.get(name, {})
+    for seed in range(100):
+        dice = random.Random(seed)
+        rows = some(measured(name, dice), dice)
+        found = aggregate(name, rows, options)
         assert found
-        assert found == aggregate(name, mixed, OPTIONS.get(name, {}))
+        assert found == aggregate(name, dice.sample(rows, len(rows)), options)
         assert all(one.value is None or math.isfinite(one.value) for one in found)
+        assert all(one.n_no_answer <= one.n for one in found)
+        assert found[0].n + found[0].n_failed == len(rows)
+    aggregate(name, [], options)
+
+
+@pytest.mark.parametrize("name", AGGREGATORS)
+def test_bounds_hold_whatever_comes_out(name: str) -> None:
+    """What a number is once all is measured lies between the bounds it had before."""
+    options, rule = OPTIONS.get(name, {}), AGGREGATORS[name]
+    for seed in range(120):
+        dice = random.Random(seed)
+        rows = measured(name, dice)
+        before = aggregate_with_bounds(name, some(rows, dice), options)
+        after = {(one.metric, one.group): one.value for one in aggregate(name, rows, options)}
+        for one in before:
+            if not rule.bounds(one.metric):
+                assert one.low is one.high is None
+            elif (value := after[one.metric, one.group]) is not None and not (one.low is None or one.high is None):
+                assert one.low - 1e-9 <= value <= one.high + 1e-9, (seed, one)
+
+
+def test_bounds_are_those_of_all_wrong_and_all_right() -> None:
+    """Only where some were measured and some not; a number that has none stays alone."""
+    rows = [scored("1", 1.0), scored("2", None)]
+    [found] = aggregate_with_bounds("mean", rows)
+    assert (found.low, found.value, found.high) == (0.5, 1.0, 1.0)
+    assert aggregate_with_bounds("mean", rows[:1]) == aggregate("mean", rows[:1])
+    assert aggregate_with_bounds("mean", rows[1:]) == aggregate("mean", rows[1:])
+    asked = [replace(one, target=("no",), answer="no") for one in rows]
+    bounds = {one.metric: (one.low, one.high) for one in aggregate_with_bounds("f1", asked)}
+    assert bounds["accuracy"] == (0.5, 1.0)
+    assert bounds["f1"] == (0.0, None)
+    assert bounds["yes_ratio"] == (None, None)
 
 
 def test_a_missing_group_is_named() -> None:

@@ -64,14 +64,14 @@ def test_f1_counts_a_row_of_several_settings_in_each() -> None:
     """POPE's rows as VLMEvalKit has them: 3 rows stand for 5; the mean of the settings' F1 leads."""
     rows = yes_no("yes", "yes", category="adversarial, random,popular") + yes_no("no", "yes", category="random")
     rows += yes_no("yes", "no", category="popular")
-    found = aggregate("f1", rows, {"by": ["category"], "scale": 100})
+    found = aggregate("f1", rows, {"by": ["category"]})
     value = numbers(found)
     assert found[0].metric == "mean_f1"
-    assert value["f1", "category=adversarial"] == 100.0
-    assert value["f1", "category=random"] == value["f1", "category=popular"] == pytest.approx(200 / 3)
-    assert value["mean_f1", None] == pytest.approx(700 / 9)
-    assert value["f1", None] == 75.0  # pooled: 3 hits, a false alarm, a miss
-    assert value["accuracy", None] == 60.0
+    assert value["f1", "category=adversarial"] == 1.0
+    assert value["f1", "category=random"] == value["f1", "category=popular"] == pytest.approx(2 / 3)
+    assert value["mean_f1", None] == pytest.approx(7 / 9)
+    assert value["f1", None] == 0.75  # pooled: 3 hits, a false alarm, a miss
+    assert value["accuracy", None] == 0.6
     assert {one.n for one in found if one.group is None} == {3}
     assert {one.stderr for one in found if one.group is None} == {None}
 
@@ -123,13 +123,13 @@ def test_mmvet() -> None:
 def test_cv_bench_is_no_mean_of_rows() -> None:
     """½·((ADE20K + COCO)/2 + Omni3D), however many rows each has; no number where a source has none."""
     rows = valued(1.0, 0.0, source="ADE20K") + valued(1.0, source="COCO") + valued(0.0, 0.0, 0.0, 1.0, source="Omni3D")
-    assert numbers(aggregate("cv_bench", rows, {"scale": 100})) == {
-        ("cv_bench", None): 50.0,
-        ("cv_bench_2d", None): 75.0,
-        ("cv_bench_3d", None): 25.0,
-        ("accuracy", "source=ADE20K"): 50.0,
-        ("accuracy", "source=COCO"): 100.0,
-        ("accuracy", "source=Omni3D"): 25.0,
+    assert numbers(aggregate("cv_bench", rows, {})) == {
+        ("cv_bench", None): 0.5,
+        ("cv_bench_2d", None): 0.75,
+        ("cv_bench_3d", None): 0.25,
+        ("accuracy", "source=ADE20K"): 0.5,
+        ("accuracy", "source=COCO"): 1.0,
+        ("accuracy", "source=Omni3D"): 0.25,
     }
     part = aggregate("cv_bench", rows[:3], {})
     assert (part[0].value, part[1].value, part[0].n) == (None, 0.75, 3)

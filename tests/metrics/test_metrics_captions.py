@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from dataclasses import replace
 
 import pytest
@@ -15,6 +14,7 @@ from lmms_fast.metrics import MATCHERS, Step, aggregate, check_aggregate, scorin
 from lmms_fast.metrics.captions import rouge_l
 from lmms_fast.metrics.tokenise import penn_words
 from lmms_fast.types import Prediction, Sample, Scored
+from tests.metrics.clock import cpu_s
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,9 @@ def test_no_text_breaks_the_tokeniser(caption: str) -> None:
               "?!", "www.", "é", "😀", "字", "ma'a", "can not ", "no. ", "A. T"],
 )  # fmt: skip
 def test_hostile_length_is_no_trouble(piece: str) -> None:
-    """100,000 characters of anything are read in a moment, and compared with short references."""
-    text = (piece * 100_000)[:100_000]
-    started = time.process_time()
-    MATCHERS["caption"](Prediction(text, ""), Sample("demo", "1", (), ("a dog",)))
-    assert time.process_time() - started < 1.0
+    """20,000 characters of anything are read in a moment, and compared with short references."""
+    text = (piece * 20_000)[:20_000]
+    assert cpu_s(lambda: MATCHERS["caption"](Prediction(text, ""), Sample("demo", "1", (), ("a dog",)))) < 0.1
 
 
 REFERENCES = {
@@ -123,11 +121,10 @@ def test_words_without_the_tokeniser() -> None:
     assert found["ROUGE_L"] == pytest.approx(0.25, rel=1e-12)
 
 
-def test_names_and_scale() -> None:
-    """`metric_prefix` stands before every name, `scale` multiplies every value."""
-    plain, scaled = values(rows()), values(rows(), metric_prefix="coco_", scale=100)
-    assert list(scaled) == [f"coco_{name}" for name in plain]
-    assert scaled["coco_Bleu_4"] == 100 * (plain["Bleu_4"] or 0)
+def test_names() -> None:
+    """`metric_prefix` stands before every name."""
+    prefixed = {f"coco_{name}": value for name, value in values(rows()).items()}
+    assert values(rows(), metric_prefix="coco_") == prefixed
 
 
 def test_order_does_not_show() -> None:
