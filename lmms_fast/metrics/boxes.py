@@ -36,7 +36,7 @@ _FOUR = re.compile(rf"(?<![\d.]){_N}(?:[,\s]++{_N}){{3}}")
 # Extractors
 
 
-def _box(text: str, sample: Sample, options: Options) -> Prediction:
+def _box(text: str, _: Sample, options: Options) -> Prediction:
     """The first four numbers in brackets, with commas between.
 
     `brackets`: ``any``, square or round (the default; ScreenSpot, arXiv 2401.10935, as lmms-eval reads it), ``square``
@@ -44,27 +44,15 @@ def _box(text: str, sample: Sample, options: Options) -> Prediction:
     ``<box>(1, 2), (3, 4)</box>``. `numbers`: ``shares`` of the picture's sides, taken as they are (the default);
     ``thousandths``; ``auto``: thousandths where one of them is above 1.
     """
-    unit = options.get("numbers", "shares")
-    box = _first_box(text, options)
+    unit, brackets = options.get("numbers", "shares"), options.get("brackets", "any")
+    if brackets == "none":
+        box = _numbers(islice((match[0] for match in _NUMBER.finditer(text)), 4), 4)
+    else:
+        match = (_SQUARE if brackets == "square" else _BRACKETS).search(text)
+        box = _numbers(match.groups(), 4) if match else None
     if box is not None and (unit == "thousandths" or (unit == "auto" and max(box) > 1)):
         box = [number / 1000 for number in box]
     return _found(box, "box")
-
-
-def _box_pixels(text: str, sample: Sample, options: Options) -> Prediction:
-    """As `box`, the numbers being pixels of a picture whose size is in the facts `width` and `height`."""
-    box = _first_box(text, options)
-    if box is not None:
-        box = [number / side for number, side in zip(box, _sides(sample), strict=True)]
-    return _found(box, "box_pixels")
-
-
-def _first_box(text: str, options: Options) -> list[float] | None:
-    brackets = options.get("brackets", "any")
-    if brackets == "none":
-        return _numbers(islice((match[0] for match in _NUMBER.finditer(text)), 4), 4)
-    match = (_SQUARE if brackets == "square" else _BRACKETS).search(text)
-    return _numbers(match.groups(), 4) if match else None
 
 
 def _point(text: str, sample: Sample, options: Options) -> Prediction:
@@ -286,9 +274,6 @@ _SIZE = frozenset({"width", "height"})
 EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
     {
         "box": Extractor(_box, frozenset(_KINDS), lambda options: _allowed(_KINDS, options)),
-        "box_pixels": Extractor(
-            _box_pixels, frozenset({"brackets"}), lambda options: _allowed(_KINDS, options), needs=_SIZE
-        ),
         "point": Extractor(_point, frozenset(_BEYOND), lambda options: _allowed(_BEYOND, options), needs=_SIZE),
         "json_boxes": Extractor(_json_boxes),
     }

@@ -8,13 +8,13 @@ met only by the rule it rests on.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics.letters import LETTERS
-from lmms_fast.metrics.mmmu import is_long, last_between_spaces, last_written, letter_forms, pad, with_dice
+from lmms_fast.metrics.mmmu import last_between_spaces, last_written, letter_forms, pad, with_dice
 from lmms_fast.metrics.rule import Extractor, Options
 from lmms_fast.types import Prediction, Sample
 
@@ -92,11 +92,6 @@ def _written(text: str, letters: str) -> list[tuple[str, int, str]]:
 # lmms-eval: shorter rules
 
 _LEADING = re.compile(r"[(\s]*+([A-Za-z])")
-_PREFIXES = (
-    "The best answer is", "The correct answer is", "The answer is", "The answer", "The best option is",
-    "The correct option is", "Best answer:", "Best option:",
-)  # fmt: skip
-_ALONE = re.compile(r"\b[A-D]\b")
 
 
 def _first_character(text: str, _: Sample, __: Options) -> Prediction:
@@ -141,30 +136,6 @@ def _blink_lmms_eval(text: str, sample: Sample, _: Options) -> Prediction:
     return Prediction(leading, "blink_lmms_eval: leading")
 
 
-def _prefix_letter(text: str, _: Sample, options: Options) -> Prediction:
-    """LongVideoBench: the first capital letter of `letters` (default ABCDE), once phrases such as "The answer is" are
-    gone; "Based on the video, C" is B.
-
-    With the letters ABCD the rule of Video-MME and MLVU up to lmms-eval v0.7.1.
-    """
-    for prefix in _PREFIXES:
-        text = text.replace(prefix, "")
-    letters = options.get("letters", "ABCDE")
-    return Prediction(next((letter for letter in text if letter in letters), None), "prefix_letter")
-
-
-def _prefix_letter_random(text: str, sample: Sample, options: Options) -> Prediction:
-    """As `prefix_letter`, with dice where there is none of the letters."""
-    letters = LETTERS[: len(sample.choices)] or options.get("letters", "ABCDE")
-    return with_dice(_prefix_letter(text, sample, options), sample, letters)
-
-
-def _perception_letter(text: str, _: Sample, __: Options) -> Prediction:
-    """PerceptionTest: the first A, B, C or D that is a word, the article "A" too."""
-    match = _ALONE.search(text)
-    return Prediction(match[0] if match else None, "perception_letter")
-
-
 # lmms-eval: relatives of MMMU's parser
 
 
@@ -184,26 +155,6 @@ def _mmt(text: str, sample: Sample, _: Options) -> Prediction:
 def _mmt_random(text: str, sample: Sample, options: Options) -> Prediction:
     """As `mmt`, with dice where no letter is found."""
     return with_dice(_mmt(text, sample, options), sample)
-
-
-def _egoschema(text: str, sample: Sample, _: Options) -> Prediction:
-    """EgoSchema, without its dice: ``(X)``, X before a space and ``X.`` are equal, else option texts.
-
-    Of several candidates the one whose last place comes first wins.
-    """
-    padded, letters = pad(text), LETTERS[: len(sample.choices)]
-    forms = [(form, letter) for stage in ("(X)", "X ", "X.") for letter, form in letter_forms(letters, stage).items()]
-    if found := _earliest(padded, forms):
-        return Prediction(found, "egoschema: letter")
-    texts = [(choice.lower(), letter) for letter, choice in zip(letters, sample.choices, strict=False) if choice]
-    found = _earliest(padded.lower(), texts) if is_long(padded) else None
-    return Prediction(found, "egoschema: option text" if found else "egoschema: nothing")
-
-
-def _earliest(text: str, forms: Iterable[tuple[str, str]]) -> str | None:
-    """The letter of the form whose last place in the text comes first."""
-    places = [(text.rfind(form), letter) for form, letter in forms]
-    return min((place for place in places if place[0] >= 0), key=lambda place: place[0], default=(0, None))[1]
 
 
 # VLMEvalKit, before it asks a judge
@@ -275,12 +226,8 @@ EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
         "first_character": Extractor(_first_character),
         "leading_letter": Extractor(_leading_letter),
         "blink_lmms_eval": Extractor(_blink_lmms_eval),
-        "prefix_letter": Extractor(_prefix_letter, _LETTERS, check_letters),
-        "prefix_letter_random": Extractor(_prefix_letter_random, _LETTERS, check_letters),
-        "perception_letter": Extractor(_perception_letter),
         "mmt": Extractor(_mmt),
         "mmt_random": Extractor(_mmt_random),
-        "egoschema": Extractor(_egoschema),
         "vlmevalkit_letter": Extractor(_vlmevalkit_letter, _LETTERS, check_letters),
         "mmbench_letter": Extractor(_mmbench_letter),
     }

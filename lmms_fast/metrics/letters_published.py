@@ -17,7 +17,6 @@ from lmms_fast.metrics.letters_harness import EXTRACTORS as HARNESS
 from lmms_fast.metrics.letters_harness import check_letters, letters_of
 from lmms_fast.metrics.mmmu import last_written, letter_forms
 from lmms_fast.metrics.plain import COUNTS, readings
-from lmms_fast.metrics.punctuation import vqa_punctuation
 from lmms_fast.metrics.rule import Extractor, Matcher, Options
 from lmms_fast.types import Prediction, Sample
 
@@ -283,25 +282,6 @@ def _m3cot(text: str, sample: Sample, _: Options) -> Prediction:
     return Prediction(None, "m3cot: nothing")
 
 
-# MVBench
-
-_MVBENCH_LETTER = re.compile(r"\b[A-E]\b", re.IGNORECASE)
-
-
-def _mvbench(text: str, _: Sample, __: Options) -> Prediction:
-    """MVBench (arXiv 2311.17005; repository OpenGVLab/Ask-Anything) in lmms-eval: a letter A to E and a period in front
-    of a single line; else, after the VQA challenge's punctuation, the first such letter that is a word.
-
-    The article "a" is the option A.
-    """
-    text = text.strip()
-    rest = text[2:].strip()
-    if text[:1].upper() in tuple("ABCDE") and text[1:2] == "." and rest and "\n" not in rest:
-        return Prediction(text[0].upper(), "mvbench: leading")
-    match = _MVBENCH_LETTER.search(vqa_punctuation(text.replace("\n", " ").replace("\t", " ").strip()))
-    return Prediction(match[0].upper() if match else None, "mvbench: word")
-
-
 # TempCompass
 
 _TEMPCOMPASS_LETTERS = {start: letter for letter in "ABCD" for start in (f"{letter}.", f"{letter})")}
@@ -377,7 +357,6 @@ EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
         "ii_bench": Extractor(_ii_bench),
         "visualwebbench_letter": Extractor(_visualwebbench_letter),
         "m3cot": Extractor(_m3cot),
-        "mvbench": Extractor(_mvbench),
         "tempcompass_multi_choice": Extractor(_tempcompass_multi_choice),
         "tempcompass_yes_no": Extractor(_tempcompass_yes_no),
         "tempcompass_caption_matching": Extractor(_tempcompass_caption_matching),

@@ -61,11 +61,6 @@ def _mmmu_pro(text: str, sample: Sample, _: Options) -> Prediction:
     return _parse_choice_lmms_eval(text, sample.choices)
 
 
-def _mmmu_pro_random(text: str, sample: Sample, options: Options) -> Prediction:
-    """As `mmmu_pro`, with dice where no letter is found; seeded per sample, as in `mmmu_random`."""
-    return with_dice(_mmmu_pro(text, sample, options), sample)
-
-
 def with_dice(prediction: Prediction, sample: Sample, candidates: str | None = None) -> Prediction:
     """The prediction, or where it is none, a character of `candidates` by dice; default the letters of the options.
 
@@ -239,7 +234,6 @@ EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
         "mmmu_random": Extractor(_mmmu_random),
         "mmmu_lmms_eval": Extractor(_mmmu_lmms_eval),
         "mmmu_pro": Extractor(_mmmu_pro),
-        "mmmu_pro_random": Extractor(_mmmu_pro_random),
     }
 )
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +11,7 @@ from lmms_fast.metrics import EXTRACTORS, MATCHERS, Step, score, scoring
 from lmms_fast.metrics.mmmu import RANDOM
 from lmms_fast.metrics.punctuation import vqa_punctuation
 from lmms_fast.types import Prediction, Sample
+from tests.metrics.clock import cpu_s
 
 ANIMALS = ("cat", "dog", "red bird", "bird")
 
@@ -68,7 +67,7 @@ def test_robust_letter_knows_the_options() -> None:
     assert EXTRACTORS["robust_letter"]("so (B) it is", sample(), {}).rule == "robust_letter: (X)"
 
 
-@pytest.mark.parametrize("rule", ["robust_letter", "prefix_letter", "vlmevalkit_letter", "mmstar"])
+@pytest.mark.parametrize("rule", ["robust_letter", "vlmevalkit_letter", "mmstar"])
 @pytest.mark.parametrize("letters", ["", "abc", "A B", ["A", "B"], 3])
 def test_letters_are_capitals(rule: str, letters: object) -> None:
     """A mistake in the task file is a sentence, before anything runs."""
@@ -140,55 +139,23 @@ def test_blink_of_lmms_eval(text: str, expected: str | None) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("C", "C"),
-        ("The best answer is C", "C"),
-        ("Best option: (D", "D"),
-        ("The Answer is C", "A"),  # the phrases know one case
-        ("Based on the video, C", "B"),
-        ("E. none", "E"),
-        ("none of them", None),
-        ("none of them, however long the response may be or become in the end", None),
+        ("(B)", "B"),
+        ("B", "B"),
+        ("it is B. a dog", "B"),
+        ("NASA said", None),
+        ("NASA. So it is", "A"),
+        ("(C), not (B)", "B"),  # neither stands between spaces: the first option
+        ("(B) and (C), or C then", "C"),
+        ("B or C then", "C"),
+        ("D is not B", "B"),
+        ("what we see here is a dog", None),
+        ("**B**", None),
         ("", None),
     ],
 )
-def test_prefix_letter(text: str, expected: str | None) -> None:
-    """The first capital that is an option's letter, in any word, once the phrases are gone."""
-    assert read("prefix_letter", text) == expected
-    assert read("prefix_letter", text, letters="ABCD") == (None if expected == "E" else expected)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [("B", "B"), ("A dog, so B", "A"), ("(C) x", "C"), ("Cat", None), ("b", None), ("E", None), ("B_", None)],
-)
-def test_perception_letter(text: str, expected: str | None) -> None:
-    """The first of the four that is a word."""
-    assert read("perception_letter", text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "mmt", "egoschema"),
-    [
-        ("(B)", "B", "B"),
-        ("B", "B", "B"),
-        ("it is B. a dog", "B", "B"),
-        ("NASA said", None, "A"),  # a letter before a space, whatever stands in front
-        ("NASA. So it is", "A", "A"),
-        ("(C), not (B)", "B", "C"),  # neither stands between spaces: the first option; the earliest place
-        ("(B) and (C), or C then", "C", "B"),
-        ("B or C then", "C", "B"),
-        ("D is not B", "B", "D"),
-        ("what we see here is a dog", None, "B"),
-        ("what we see: a dog, next to a cat", None, "B"),
-        ("dog", None, None),
-        ("**B**", None, None),
-        ("", None, None),
-    ],
-)
-def test_relatives_of_mmmu(text: str, mmt: str | None, egoschema: str | None) -> None:
-    """MMT-Bench wants spaces on both sides and no option texts; EgoSchema takes any form, and the earliest."""
-    assert read("mmt", text, *ANIMALS) == mmt
-    assert read("egoschema", text, *ANIMALS) == egoschema
+def test_mmt(text: str, expected: str | None) -> None:
+    """MMT-Bench wants spaces on both sides, and reads no option texts."""
+    assert read("mmt", text, *ANIMALS) == expected
 
 
 @pytest.mark.parametrize(
@@ -221,24 +188,17 @@ def test_mmmu_pro_knows_how_many_options_there_are() -> None:
     assert read("mmmu_pro", "Answer: Insufficient", *map(str, range(10))) == "I"
     assert read("mmmu_pro", "Answer: Insufficient", *ANIMALS) is None
     assert read("mmmu_pro", "Answer: A") is None
-    assert read("mmmu_pro_random", "Answer: A") is None
+    assert read("mmt_random", "A") is None
 
 
-@pytest.mark.parametrize("rule", ["mmt_random", "prefix_letter_random", "mmmu_pro_random"])
-def test_dice_are_the_samples_own(rule: str) -> None:
+def test_dice_are_the_samples_own() -> None:
     """A pick among the options, counted as such and the same again; none where a letter is found."""
-    picks = [EXTRACTORS[rule]("?", sample(*ANIMALS, id=str(number)), {}) for number in range(40)]
+    rule = EXTRACTORS["mmt_random"]
+    picks = [rule("?", sample(*ANIMALS, id=str(number)), {}) for number in range(40)]
     assert {pick.rule for pick in picks} == {RANDOM}
     assert {pick.answer for pick in picks} == set("ABCD")
-    assert picks[7] == EXTRACTORS[rule]("?", sample(*ANIMALS, id="7"), {})
-    assert EXTRACTORS[rule]("(B)", sample(*ANIMALS), {}).answer == "B"
-
-
-def test_dice_without_options() -> None:
-    """Letters of the rule's option where the options stand in the question."""
-    assert read("prefix_letter_random", "?", letters="AB") in set("AB")
-    assert read("prefix_letter_random", "?") in set("ABCDE")
-    assert read("prefix_letter_random", "?", "cat", letters="BCD") == "A"  # the sample's own go first
+    assert picks[7] == rule("?", sample(*ANIMALS, id="7"), {})
+    assert rule("(B)", sample(*ANIMALS), {}).answer == "B"
 
 
 @pytest.mark.parametrize(
@@ -546,26 +506,6 @@ def test_m3cot(text: str, expected: str | None) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("b. the dog", "B"),
-        ("B.\nthe dog", "B"),
-        ("(C) the bird", "C"),
-        ("It is a dog, so B", "A"),  # the article
-        ("It is: (e)", "E"),
-        ("A. cat\nB. dog", "A"),
-        ("the dog", None),
-        ("B.", "B"),
-        ("F", None),
-        ("", None),
-    ],
-)
-def test_mvbench(text: str, expected: str | None) -> None:
-    """A leading letter, else the first word that is one."""
-    assert read("mvbench", text) == expected
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
         ("A", "A"),
         (" B. running</s>", "B"),
         ("C) running", "C"),
@@ -750,12 +690,10 @@ def test_cmmmu_dice() -> None:
 @pytest.mark.parametrize("kind", [CHOICE, TRUE_OR_FALSE, FILL])
 @pytest.mark.parametrize("piece", ["是", "对是", "对错", "(A)", "A", "错。", "1，111", "1.5e", "所以=", "不"])
 def test_cmmmu_is_linear(kind: str, piece: str) -> None:
-    """100,000 characters of anything, and their comparison, in a fraction of a second."""
-    text = (piece * 100_000)[:100_000]
+    """20,000 characters of anything, and their comparison, in a moment."""
+    text = (piece * 20_000)[:20_000]
     one = sample(*ANIMALS, target="5", type=kind)
-    started = time.process_time()
-    score(one, text, scoring("cmmmu", "cmmmu", facts=["type"]))
-    assert time.process_time() - started < 0.4
+    assert cpu_s(lambda: score(one, text, scoring("cmmmu", "cmmmu", facts=["type"]))) < 0.1
 
 
 @pytest.mark.parametrize(
