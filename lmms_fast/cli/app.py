@@ -41,8 +41,8 @@ def _option(flag: str, text: str, *more: str) -> Any:
 
 @app.command("eval", epilog=_EXIT_CODES)
 def evaluate(
-    tasks: Annotated[str | None, _option("--tasks", "Tasks, groups, wildcards, YAML paths, or data files (TSV, "
-                                             "JSONL, …), comma-separated.")] = None,
+    tasks: Annotated[str | None, _option("--tasks", "Tasks, groups, wildcards, YAML paths, data files (TSV, "
+                                             "JSONL, …), or lmms-eval:NAME, comma-separated.")] = None,
     endpoint: Annotated[
         list[str] | None,
         _option("--endpoint", "local (launches vLLM), a URL, or a preset such as openai; repeat for a pool. "
