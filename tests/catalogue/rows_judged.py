@@ -153,7 +153,7 @@ _COT = "Question: What, testmini 0?\nChoices:\n(A) red\n(B) blue\nHint: Please a
 _REASON = "First perform reasoning, then finally select the question from the choices in the following format: " \
     "Answer: xxx."
 _TITLE = "For the current plot, what is the title? Leave out a letter that only numbers the subplots. If there is no title, answer 'Not Applicable'."  # noqa: E501
-_LARGER = "Which is larger, 0?\n* Your final answer must be text that is written in the chart itself."
+_LARGER = "Which is larger, 0?\n    * Your final answer must be text that is written in the chart itself."
 PROMPTS = {
     "hallusion_bench_image": ["<hallusion VD 0>", "Is it so, VD 0?"],
     "mathvista_testmini_cot": ["<mathvista testmini 0>", _COT],

@@ -7,7 +7,7 @@ _BENCH = "There are several options:\nA. a cat\nB. a dog\nC. a banana"
 PROMPTS = {
     "ai2d_reasoning": ["<ai2d 2>", "Which, ai2d 2?\nA. a\nB. b\nC. c\nD. d"],
     "chartqa_reasoning": ["<chart human_test>", "How much, chart human_test?"],
-    "cv_bench_reasoning": ["<cv default Count>", "Count, default? (A) x (B) y (C) z"],
+    "cv_bench_reasoning": ["<cv default Count>", "\nCount, default? (A) x (B) y (C) z"],
     "docvqa_val_reasoning": ["<DocVQA validation 1>", "What is on line 1?"],
     "docvqa_test_reasoning": ["<DocVQA test 1>", "What is on line 1?"],
     "infovqa_val_reasoning": ["<InfographicVQA validation 1>", "What is on line 1?"],
@@ -23,7 +23,10 @@ PROMPTS = {
     "mmmu_val_reasoning": ["What is", "<validation 1>", ", validation 1?\nA. a cat\nB. a dog"],
     "mmstar_reasoning": ["<star 0>", "What, star 0?\nOptions: A: cat, B: dog, C: cow, D: pig"],
     "ocrbench_reasoning": ["<ocr IIIT5K>", "What is written, IIIT5K?"],
-    "realworldqa_reasoning": ["<real 0>", "Where is it?\n\nA. On the left\nB. On the right\nC. Nowhere"],
+    "realworldqa_reasoning": [
+        "<real 0>", "Where is it?\n\nA. On the left\nB. On the right\nC. Nowhere\n"
+        "Please answer directly with only the letter of the correct option and nothing else.",
+    ],
     "seedbench_2_plus_reasoning": ["<plus chart>", "How many, chart?\nA. one\nB. two\nC. three\nD. four"],
     "seedbench_reasoning": [
         "<seed 0 0>", "What, seed 0?\nA. seed option a\nB. seed option b\nC. seed option c\nD. seed option d",
