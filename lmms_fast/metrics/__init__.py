@@ -14,7 +14,8 @@
 - `mmmu.py`       MMMU's and MMMU-Pro's parsers and matcher; `cmmmu.py` the Chinese one's
 - `text.py`       short answers: equality, containment, near numbers, common words. `anls.py`: edit distance. `vqa.py`:
   agreement with annotators. `rouge.py`: ROUGE of the package of that name. `documents.py`: MMLongBench-Doc
-- `maths.py`      MATH-Vision, MathVista, GSM8K, lmms-eval's reasoning tasks, math-verify; `latex.py`: LaTeX to a number
+- `maths.py`      MATH-Vision, MathVista, GSM8K; `latex.py`: LaTeX to a number. `reasoning.py`: lmms-eval's reasoning
+  tasks, math-verify
 - `ifeval.py`     IFEval's instructions, matcher and report
 - `boxes.py`      boxes and points on the picture
 - `captions.py`   CIDEr, BLEU and ROUGE-L of captions; `tokenise.py`: their words

@@ -24,6 +24,7 @@ from lmms_fast.metrics import (
     mmmu,
     plain,
     readers,
+    reasoning,
     repeated,
     rouge,
     text,
@@ -43,6 +44,7 @@ EXTRACTORS: Mapping[str, Extractor] = merged(
     mmmu.EXTRACTORS,
     cmmmu.EXTRACTORS,
     maths.EXTRACTORS,
+    reasoning.EXTRACTORS,
     boxes.EXTRACTORS,
 )
 MATCHERS: Mapping[str, Matcher] = merged(
@@ -52,6 +54,7 @@ MATCHERS: Mapping[str, Matcher] = merged(
     mmmu.MATCHERS,
     cmmmu.MATCHERS,
     maths.MATCHERS,
+    reasoning.MATCHERS,
     boxes.MATCHERS,
     text.MATCHERS,
     anls.MATCHERS,

@@ -13,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lmms_fast.errors import TaskError
-from lmms_fast.metrics import Step, score, scoring
+from lmms_fast.metrics import Step, maths, reasoning, score, scoring
 from lmms_fast.metrics.latex import latex_number
-from lmms_fast.metrics.maths import EXTRACTORS, MATCHERS, last_box
-from lmms_fast.metrics.rule import Extractor, Matcher
+from lmms_fast.metrics.reasoning import last_box
+from lmms_fast.metrics.rule import Extractor, Matcher, merged
 from lmms_fast.types import Prediction, Sample
 from tests.metrics.clock import cpu_s
 
+EXTRACTORS = merged(maths.EXTRACTORS, reasoning.EXTRACTORS)
+MATCHERS = merged(maths.MATCHERS, reasoning.MATCHERS)
 FACTS = {"question_type": "free_form", "answer_type": "integer", "precision": ""}
 
 
