@@ -13,6 +13,7 @@ import fnmatch
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -36,6 +37,7 @@ from lmms_fast.types import Aggregate, Sample, Score, Scored, Undecided
 from tests.catalogue.hub import everything
 
 VARIANT = "lmms-eval"
+CAPTIONS = {"CIDEr", "ROUGE_L", "Bleu_4"}
 KEPT = Path(__file__).parent / "fidelity.json"
 Both = Mapping[str, float | None]
 
@@ -141,7 +143,7 @@ def compare(task: Task, peer: Peer, folder: Path, count: int) -> Found:
 def _not_compared(task: Task) -> str:
     if task.target is None:
         return "answers withheld"
-    if task.score.judge is not None and task.score.judge.when == "always":
+    if task.score.judge is not None:
         return "judged"
     return next((why for pattern, why in NOT_COMPARED.items() if fnmatch.fnmatchcase(task.task, pattern)), "")
 
@@ -224,9 +226,16 @@ def main() -> None:
     )
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--readme", action="store_true", help="print the table that was kept, without a comparison")
+    parser.add_argument("--write", action="store_true", help="put what was kept into the task files")
     given = parser.parse_args()
+    results = kept()
     if given.readme:
-        print(table([one for one in kept().values() if one.n]))
+        print(table([one for one in results.values() if one.n]))
+        return
+    if given.write:
+        for task in Catalog().select(given.tasks or ["*"]).tasks:
+            if task.task in results:
+                write(task, evidence(results[task.task]))
         return
     unexplained = False
     with tempfile.TemporaryDirectory() as folder:
@@ -254,6 +263,40 @@ def shown(one: Found) -> Iterator[str]:
     yield table([one]).splitlines()[-1]
     for reason, examples in one.examples.items():
         yield from (f"    {reason}: {example}" for example in examples[: 6 if reason in UNEXPLAINED else 1])
+
+
+def evidence(one: Found) -> str:
+    """What a task file may say of it; nothing where a deviation has no reason."""
+    if not one.n or one.reasons.keys() & UNEXPLAINED:
+        return ""
+    who = f"lmms-eval {one.version}"
+    if CAPTIONS & {name.partition("_")[2] for name in one.aggregates}:
+        near = [isinstance(theirs, float) and ours is not None and math.isclose(ours, theirs, abs_tol=5e-4)
+                for ours, theirs in one.aggregates.values()]  # fmt: skip
+        return f"{who} has the same BLEU, ROUGE-L and CIDEr over 1,000 generated captions" if near and all(near) else ""
+    found = f"{who} agrees{' with its variant' if one.scoring == VARIANT else ''} on 1,000 generated answers"
+    if not one.reasons:
+        return found
+    but = [reason if reason == "dice" else f"{count} of {reason}" for reason, count in one.reasons.items()]
+    return f"{found} but for {', '.join(but)}"
+
+
+def write(task: Task, said: str) -> None:
+    """Put it into the task's file, beside what else the file says of its fidelity."""
+    text = task.file.read_text()
+    line = re.search(r'^fidelity: "?(.*?)"?\n', text, re.MULTILINE)
+    inherited = "" if line else (task.fidelity or "")
+    parts = (line[1] if line else inherited).split("; ")
+    others = [part for part in parts if part and not part.startswith("lmms-eval ")]
+    if not said and not line:
+        return
+    both = "; ".join([*others, *([said] if said else [])])
+    new = f'fidelity: "{both}"\n' if both else ""
+    if line:
+        text = text.replace(line[0], new, 1)
+    else:
+        text = re.sub(r"^(task: .*\n)", lambda match: match[1] + new, text, count=1, flags=re.MULTILINE)
+    task.file.write_text(text)
 
 
 def kept() -> dict[str, Found]:

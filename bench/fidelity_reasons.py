@@ -90,6 +90,8 @@ def naturalbench(case: Mapping[str, Any], sample: Sample) -> float | None:
 
 
 NOT_COMPARED = {
+    "mmbench_*": "theirs gives a verdict on a question's rotations together",
+    "*_pass64": "64 responses to a question",
     "gpqa_*": "the options' order is drawn, theirs by other dice",
 }
 """Tasks of which no response means the same to both."""
@@ -99,6 +101,7 @@ READINGS: tuple[tuple[str, Reading], ...] = (
     ("naturalbench", naturalbench),
     ("ocrbench", of_any("score")),
     ("seedbench_ko*", said_is("pred", "answer")),
+    ("mathvision_test", single(scale=0.01)),
     ("vstar_bench_reasoning", single()),
     ("vstar_bench*", single(scale=0.01)),
     ("mmt_*", single(scale=0.01)),
@@ -136,6 +139,10 @@ def _exponent(case: Case) -> bool:
     )
 
 
+def _unparsed(case: Case) -> bool:
+    return "reasoning" in case.ours.prediction.rule and "!" in str(case.ours.prediction.answer) and case.theirs == 1.0
+
+
 def _other_question(case: Case) -> bool:
     row, _, question = case.sample.id.partition("_")
     return int(row) % 4 + 1 != int(question)
@@ -152,9 +159,17 @@ REASONS: tuple[Reason, ...] = (
            "A gold that spells a list is several answers; theirs looks for the spelling of the list."),
     Reason("exponent", "*", _exponent, "Their parser of formulas reads 1e3 as 1."),
     Reason(
+        "not parsed", "*", _unparsed,
+        "What may keep a parser of formulas busy for hours (5!, exponents, long runs) is not given to it by us.",
+    ),
+    Reason(
         "empty response", "*vqa*", lambda case: case.value == 0.0 and not case.text.strip(),
         "A gold such as 'the' is empty once articles are gone, and theirs compares an empty response with it.",
     ),
+    Reason("option's text", "mathvista_*_reasoning", lambda case: case.value == 1.0 and len(case.sample.target) > 1,
+           "Ours takes an option's text for its letter, theirs the letter alone."),
+    Reason("factorial", "mathvision_*", lambda case: "!" in case.text,
+           "1! is 1; theirs does not know the function's name when it computes."),
     Reason("gold in lower case", "realworldqa_reasoning", _scores(0.0, 1.0),
            "Theirs lower-cases the gold, and then no letter and no Yes is like it."),
     Reason("the word 'answers'", "iconqa_*", lambda _: True,

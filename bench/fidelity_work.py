@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import jinja2.meta
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lmms_fast.data.feed import Fed, Selection, feed_task
 from lmms_fast.data.source import open_source
@@ -23,7 +21,7 @@ from lmms_fast.errors import LmmsFastError
 from lmms_fast.tasks.render import LETTERS, Renderer, environment
 from lmms_fast.tasks.spec import Task
 from lmms_fast.types import Sample
-from tests.catalogue.hub import Datasets
+from tests.catalogue.hub import Datasets, everything, write
 
 Row = dict[str, Any]
 ROW = "fidelity_row"
@@ -38,12 +36,12 @@ WORDS = (
     "\\frac{1}{2}", "x^2+1", "Federal Reserve Bank of New York", "no smoking", "yes it is", "Mr. Smith (left)", "ﬁve",
 )  # fmt: skip
 NUMBERS = (
-    "5", "12.5", "1,000", "50%", "$12", "0", "-3", "2010", "0.33", "7", "10", "1984", "3.14159", "12,345.6", "100", "0.05",
-    "25 %", "€40", "1e3", "6.0",
+    "5", "12.5", "1,000", "50%", "$12", "0", "-3", "2010", "0.33", "7", "10", "1984", "3.14159", "12,345.6", "100",
+    "0.05", "25 %", "€40", "1e3", "6.0",
 )  # fmt: skip
 OPTIONS = (
-    *WORDS, "None of the above", "All of the above", "cat", "a cat", "cat food", "Option B", "both A and C", "12", "12.5",
-    "It is red.", "left of the house", "B",
+    *WORDS, "None of the above", "All of the above", "cat", "a cat", "cat food", "Option B", "both A and C", "12",
+    "12.5", "It is red.", "left of the house", "B",
 )  # fmt: skip
 JUNK = (
     "", " ", ".", "I'm sorry, but I cannot answer that.", "I cannot determine the answer from the image.", "?",
@@ -76,12 +74,11 @@ def work(task: Task, datasets: Datasets, folder: Path, count: int) -> tuple[Path
         for other, rows in datasets.items()
         if other != key and (other[0] == key[0] or other[0].rpartition("/")[2] == task.benchmark)
     }
-    random_ = random.Random(task.task)
-    each = len(list(_samples(task, {**others, key: _numbered(base)}, folder / "base")[1]))
-    if not each:
+    first, asked = _samples(task, {**others, key: _numbered(base)}, folder / "base")
+    if not asked:
         raise NoRows
-    copies = -(-count // each)
-    spread = _Varied(task, base, random_)
+    copies = -(-count // len(asked))
+    spread = _Varied(task, base, random.Random(task.task), open_source(task, folder / "base").root or first.parent)
     rows = _numbered([row for copy in range(copies) for row in spread.copy(copy)])
     file, samples = _samples(task, {**others, key: rows}, folder / task.task)
     return file, samples
@@ -100,10 +97,7 @@ def _numbered(rows: Sequence[Row]) -> list[Row]:
 
 
 def _samples(task: Task, datasets: Datasets, folder: Path) -> tuple[Path, list[Fed]]:
-    for (repository, config, split), rows in datasets.items():
-        where = folder / repository / (config or "data")
-        where.mkdir(parents=True, exist_ok=True)
-        pq.write_table(pa.Table.from_pylist(rows), where / f"{split}-00000-of-00001.parquet")
+    write(folder, datasets, everything().files)
     (repository, config, split), _ = _rows_of(task, datasets)
     fed = feed_task(task, open_source(task, folder), Selection(allow_media_urls=True), lambda _: False)
     return (folder / repository / (config or "data") / f"{split}-00000-of-00001.parquet",
@@ -113,8 +107,8 @@ def _samples(task: Task, datasets: Datasets, folder: Path) -> tuple[Path, list[F
 class _Varied:
     """Copies of rows with other ids, golds and options, each still one that the task can render."""
 
-    def __init__(self, task: Task, base: Sequence[Row], dice: random.Random) -> None:
-        self._task, self._base, self._dice = task, base, dice
+    def __init__(self, task: Task, base: Sequence[Row], dice: random.Random, root: Path) -> None:
+        self._task, self._base, self._dice, self._root = task, base, dice, root
         env = environment(task.tables)
         self._render = Renderer(task, lambda _: Path("."))
 
@@ -177,7 +171,8 @@ class _Varied:
             if not self._render.wanted(doc, 0):
                 return []
             return [
-                self._render.render(doc, 0, None, question=one) for one in enumerate(self._render.questions(doc, 0))
+                self._render.render(doc, 0, self._root, question=one)
+                for one in enumerate(self._render.questions(doc, 0))
             ]
         except (LmmsFastError, Exception):
             return []
@@ -419,8 +414,9 @@ def _number_form(text: str, dice: random.Random) -> str:
     except ValueError:
         return text
     return dice.choice((
-        f"{number:,.2f}", f"{number:.1f}", f"{number * 1.04:.3f}", f"{number * 0.94:.3f}", f"{number:g}%", f"${number:g}",
-        f"{number / 100:g}", f"{number:e}", f"{number:.0f}", f"+{number:g}", f"{number:g}.", f"{number * 1.06:g}",
+        f"{number:,.2f}", f"{number:.1f}", f"{number * 1.04:.3f}", f"{number * 0.94:.3f}", f"{number:g}%",
+        f"${number:g}", f"{number / 100:g}", f"{number:e}", f"{number:.0f}", f"+{number:g}", f"{number:g}.",
+        f"{number * 1.06:g}",
     ))  # fmt: skip
 
 
