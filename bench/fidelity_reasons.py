@@ -174,8 +174,10 @@ REASONS: tuple[Reason, ...] = (
            "Theirs lower-cases the gold, and then no letter and no Yes is like it."),
     Reason("the word 'answers'", "iconqa_*", lambda _: True,
            "Theirs compares every response with the word 'answers', the name of a column that is not there."),
-    Reason("boxes in pixels", "screenspot_v2", _scores(0.0, 1.0),
+    Reason("boxes in pixels", "screenspot_v2", lambda _: True,
            "Theirs counts pixels as wrong where a row does not say the picture's size."),
+    Reason("broken JSON", "refcoco*_grounding_*", lambda case: ",," in case.text,
+           "Ours finds the numbers of a box whose JSON cannot be read."),
     Reason(
         "letter in lower case", "dude", lambda case: case.theirs == 1.0,
         "Where a row has options, theirs takes any single letter in upper case, the x of x^2, for an option.",

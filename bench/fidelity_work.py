@@ -247,7 +247,8 @@ class _Varied:
             case {"answer": _}:
                 return [{**one, "answer": dice.choice((some[0], *some))} for one in values]
             case float():
-                return [round(one * dice.uniform(0.8, 1.2), 3) for one in values]
+                scaled = [round(one * dice.uniform(0.8, 1.2), 3) for one in values]
+                return [min(one, 1.0) for one in scaled] if max(values) <= 1 else scaled
         return list(values)
 
 
