@@ -129,10 +129,6 @@ WITHOUT, RAISED = "unexplained", "they raise"
 UNEXPLAINED = {WITHOUT, RAISED}
 """What has to come to nothing."""
 
-def _scores(theirs: float, ours: float) -> Callable[[Case], bool]:
-    return lambda case: case.theirs == theirs and case.value == ours
-
-
 def _exponent(case: Case) -> bool:
     return "reasoning" in case.ours.prediction.rule and any(
         re.fullmatch(r"[\d.]+e[+-]?\d+", gold) for gold in case.sample.target
@@ -170,7 +166,7 @@ REASONS: tuple[Reason, ...] = (
            "Ours takes an option's text for its letter, theirs the letter alone."),
     Reason("factorial", "mathvision_*", lambda case: "!" in case.text,
            "1! is 1; theirs does not know the function's name when it computes."),
-    Reason("gold in lower case", "realworldqa_reasoning", _scores(0.0, 1.0),
+    Reason("gold in lower case", "realworldqa_reasoning", lambda case: not case.sample.target[0].islower(),
            "Theirs lower-cases the gold, and then no letter and no Yes is like it."),
     Reason("the word 'answers'", "iconqa_*", lambda _: True,
            "Theirs compares every response with the word 'answers', the name of a column that is not there."),
