@@ -19,7 +19,7 @@ from PIL import Image
 
 from lmms_fast.bridge import network
 from lmms_fast.bridge.marks import score_answers
-from lmms_fast.bridge.opened import manager, open_task, quiet, reason
+from lmms_fast.bridge.opened import manager, open_task, quiet, reason, seeded
 from lmms_fast.bridge.pictures import encoded, remembering
 from lmms_fast.errors import DataError, TaskError, UsageError
 from lmms_fast.tasks.foreign import Answer, Marks, Rows
@@ -53,7 +53,8 @@ def load(name: str, include: Sequence[Path]) -> Task | Group:
 
 def rows(task: Task, data_dir: Path | None) -> Rows:
     """What the task asks. Raises DataError, and UsageError where its scoring would ask a judge model unasked."""
-    opened = open_task(task, data_dir)
+    with seeded():
+        opened = open_task(task, data_dir)
     _check_judge(task, opened)
     docs = remembering(opened.eval_docs)
     with quiet():
@@ -173,10 +174,12 @@ def _check_judge(task: Task, opened: Any) -> None:
 
 
 def _row(task: Task, opened: Any, docs: Any, number: int) -> Doc:
+    opened.set_fewshot_seed(number)  # its examples must not depend on how many documents were looked at before
     try:
-        doc = docs[number]
-        messages = opened.doc_to_messages(doc)
-        target = opened.doc_to_target(doc)
+        with seeded(number):
+            doc = docs[number]
+            messages = opened.doc_to_messages(doc)
+            target = opened.doc_to_target(doc)
         turns = [{"role": one["role"], "content": _content(task, one["content"])} for one in messages]
     except OSError:  # a picture that cannot be decoded; the sample is not measured
         turns, target = [{"role": "user", "content": [{"image": None}]}], ()

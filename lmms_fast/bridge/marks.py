@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-import random
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ from lmms_eval.api.registry import get_aggregation
 from lmms_eval.filters.transformation import StripThinkingFilter
 
 from lmms_fast.bridge import network
-from lmms_fast.bridge.opened import chosen, open_task, quiet, reason
+from lmms_fast.bridge.opened import chosen, open_task, quiet, reason, seeded
 from lmms_fast.errors import LmmsFastError, TaskError
 from lmms_fast.metrics.aggregate import mean_and_error
 from lmms_fast.tasks.foreign import Answer, Mark, Marks
@@ -53,8 +52,8 @@ def score_answers(
 ) -> Marks:
     """Numbers, and files in `folder`. Raises TaskError where the task's code fails, AskedNetwork, DataError."""
     by_row: defaultdict[int, list[Answer]] = defaultdict(list)
-    for one in sorted(answers, key=lambda one: (one.row, one.repeat)):
-        by_row[one.row].append(one)
+    for one in sorted(answers, key=lambda one: (int(one.id), one.repeat)):
+        by_row[int(one.id)].append(one)
     repeats = max(map(len, by_row.values()), default=0)
     complete = {row: given for row, given in by_row.items() if len(given) == repeats}
     if not complete:
@@ -62,14 +61,15 @@ def score_answers(
     folder = folder.absolute()
     folder.mkdir(exist_ok=True)
     before = _files(folder)
-    with quiet(), _seeded():
+    with quiet(), seeded():
         opened = open_task(task, data_dir)
         opened.args = _Arguments(output_path=str(folder), process_with_media=False, reasoning_tags=_THINKING)
         with contextlib.chdir(folder), network.watched(task.task):
             parts = list(_parts(task, opened, complete))
             each = _marks(opened, parts[0], complete, by_row)
             n = len(complete) * repeats
-            silent = sum(each[row, one.repeat].prediction.answer is None for row in complete for one in complete[row])
+            counting = [each[one.id, one.repeat] for given in complete.values() for one in given]
+            silent = sum(one.prediction.answer is None for one in counting)
             aggregates, beside = _aggregated(task, opened, parts, (n, silent, asked - n))
     after = _files(folder)
     wrote = sorted(str(path.relative_to(folder)) for path in after if after[path] != before.get(path))
@@ -86,18 +86,6 @@ class _Arguments(Namespace):
     def get(self, name: str, default: Any = None) -> Any:
         """Some tasks take it for a mapping."""
         return vars(self).get(name, default)
-
-
-@contextlib.contextmanager
-def _seeded() -> Iterator[None]:
-    state, numbers = random.getstate(), np.random.get_state()
-    random.seed(0)
-    np.random.seed(1234)
-    try:
-        yield
-    finally:
-        random.setstate(state)
-        np.random.set_state(numbers)
 
 
 def _files(folder: Path) -> dict[Path, int]:
@@ -150,7 +138,7 @@ def _named(task: Task, what: str) -> Iterator[None]:
 
 def _marks(
     opened: Any, part: _Part, complete: Mapping[int, Sequence[Answer]], by_row: Mapping[int, Sequence[Answer]]
-) -> dict[tuple[int, int], Mark]:
+) -> dict[tuple[str, int], Mark]:
     """For each answer what was found in it, and its number: the first one that is from 0 to 1 for all documents."""
     key = opened.config.score_key or "score"
     numbers = [{name: number for name, value in one.items() if (number := _number(value, key)) is not None}
@@ -158,11 +146,11 @@ def _marks(
     wrong = {name for one in numbers for name, number in one.items() if not 0 <= number <= 1}
     own = [next((number for name, number in one.items() if name not in wrong), None) for one in numbers]
     filtered = dict(zip(complete, zip(part.answers, own, strict=True), strict=True))
-    marks: dict[tuple[int, int], Mark] = {}
+    marks: dict[tuple[str, int], Mark] = {}
     for row, given in by_row.items():
         for one in given:
             found, value = filtered.get(row, (one.text, None)) if len(given) == 1 else (one.text, None)
-            marks[row, one.repeat] = Mark(Prediction(_shown(found), "lmms-eval"), value)
+            marks[one.id, one.repeat] = Mark(Prediction(_shown(found), "lmms-eval"), value)
     return marks
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import random
 import sys
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 from lmms_eval.api.task import ConfigurableMessagesTask, ConfigurableTask
 from lmms_eval.tasks import TaskManager
 from loguru import logger
@@ -36,6 +38,22 @@ def quiet() -> Iterator[None]:
     logger.disable("")
     with contextlib.redirect_stdout(sys.stderr):
         yield
+
+
+@contextlib.contextmanager
+def seeded(row: int = 0) -> Iterator[None]:
+    """`random` and numpy as lmms-eval seeds them before it loads a task; by the row as well, where one is made alone.
+
+    Some tasks shuffle while they are loaded: they must come out alike when questions are made and when they are scored.
+    """
+    state, numbers = random.getstate(), np.random.get_state()
+    random.seed(row)
+    np.random.seed(1234 + row)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+        np.random.set_state(numbers)
 
 
 @functools.lru_cache(maxsize=4)

@@ -107,7 +107,8 @@ def import_file(
     else:
         raise UsageError(f"{path}: has no column '{lacking}', which is needed of each row; map one with --column "
                          f"{lacking}=NAME, or give ids and a task whose data have it.")  # fmt: skip
-    spec = make_spec({"tasks": (name,), "model": model, "output_dir": out, "include_path": include_path})
+    spec = make_spec({"tasks": (name,), "model": model, "output_dir": out, "include_path": include_path,
+                      "data_dir": data_dir})  # fmt: skip
     session: dict[str, Any] = {
         "started": _now(), "command": [Path(sys.argv[0]).name, *sys.argv[1:]], "spec": spec.model_dump(mode="json"),
         "versions": {"lmms-fast": __version__}, "data": {name: str(path)}, "samples": {name: len(samples)},

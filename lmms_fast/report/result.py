@@ -303,7 +303,7 @@ def _marked(run: RunDir, journal: Journal, task: Task) -> _Marked:
         asked += 1
         for answers, one in ((first, outcome), (again, second or outcome)):
             if isinstance(one, Response):
-                answers.append(Answer(record["row"], record["repeat"], one.text))
+                answers.append(Answer(record["id"], record["repeat"], one.text))
     where = _last_session(run).get("spec", {}).get("data_dir")
     score_all = partial(bridge_of(task).score, task, asked=asked, data_dir=None if where is None else Path(where))
     marks = score_all(first, folder=run.path)
@@ -311,7 +311,7 @@ def _marked(run: RunDir, journal: Journal, task: Task) -> _Marked:
 
 
 def _mark_of(marks: Marks, record: Record, outcome: Outcome) -> Verdict:
-    mark: Mark | None = marks.each.get((record["row"], record["repeat"]))
+    mark: Mark | None = marks.each.get((record["id"], record["repeat"]))
     if mark is None or not isinstance(outcome, Response):
         return None
     if mark.value is None and mark.prediction.answer is not None:

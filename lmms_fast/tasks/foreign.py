@@ -29,7 +29,8 @@ class Rows:
 class Answer:
     """A response; a request that failed has none."""
 
-    row: int
+    id: str
+    """Of the sample."""
     repeat: int
     text: str
 
@@ -47,8 +48,8 @@ class Mark:
 class Marks:
     """What the evaluator's code makes of all answers to a task."""
 
-    each: Mapping[tuple[int, int], Mark]
-    """By row and repeat."""
+    each: Mapping[tuple[str, int], Mark]
+    """By id and repeat."""
     aggregates: tuple[Aggregate, ...]
     beside: Mapping[str, Any] = field(default_factory=dict)
     """What it gives that is no number."""

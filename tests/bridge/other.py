@@ -57,10 +57,10 @@ def docs() -> Iterator[Doc]:
 def score(task: Task, answers: Sequence[Answer], asked: int, data_dir: Path | None, folder: Path) -> Marks:
     """One is right that begins with y; row 3 has no number of its own."""
     calls.append((answers, asked, data_dir, folder))
-    each: dict[tuple[int, int], Mark] = {}
+    each: dict[tuple[str, int], Mark] = {}
     for one in answers:
-        value = None if one.row == 3 else float(one.text.startswith("y"))
-        each[one.row, one.repeat] = Mark(Prediction(one.text or None, "other"), value)
+        value = None if one.id == "3" else float(one.text.startswith("y"))
+        each[one.id, one.repeat] = Mark(Prediction(one.text or None, "other"), value)
     values = [one.value for one in each.values() if one.value is not None]
     words: Any = sum(len(one.text) for one in answers)
     failed = asked - len(answers)

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from lmms_fast import evaluate
-from lmms_fast.api import rescore
+from lmms_fast.api import import_responses, rescore
 from lmms_fast.cli.app import main
 from lmms_fast.errors import TaskError
 from lmms_fast.tasks import foreign
@@ -92,6 +92,17 @@ def test_cut_off_answers_are_scored_with_the_others(stand_in: StandIn, tmp_path:
     assert found.longer is not None
     assert [found.aggregates[0].value, found.longer.aggregates[0].value] == [0.0, 1.0]
     assert [folder.name for *_, folder in other.calls] == ["run", "longer"]
+
+
+def test_answers_made_elsewhere(tmp_path: Path) -> None:
+    """Taken in by their ids, in any order, and scored by the evaluator's code."""
+    rows = [{"id": number, "response": text} for number, text in ((2, "no"), (0, "yes"))]
+    (tmp_path / "answers.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    result = import_responses(tmp_path / "answers.jsonl", "other:one", out=tmp_path / "run", data_dir=tmp_path)
+    (answers, asked, data_dir, _), = other.calls
+    assert {one.id: one.text for one in answers} == {"0": "yes", "2": "no"}
+    assert (asked, data_dir) == (2, tmp_path)
+    assert result.score("other:one") == 0.5
 
 
 def test_names_and_wildcards(capsys: pytest.CaptureFixture[str]) -> None:
