@@ -7,7 +7,7 @@ _BENCH = "There are several options:\nA. a cat\nB. a dog\nC. a banana"
 PROMPTS = {
     "ai2d_reasoning": ["<ai2d 2>", "Which, ai2d 2?\nA. a\nB. b\nC. c\nD. d"],
     "chartqa_reasoning": ["<chart human_test>", "How much, chart human_test?"],
-    "cv_bench_reasoning": ["<cv default Count>", "\nCount, default? (A) x (B) y (C) z"],
+    "cv_bench_reasoning": ["<cv default Count>", "Count, default? (A) x (B) y (C) z"],
     "docvqa_val_reasoning": ["<DocVQA validation 1>", "What is on line 1?"],
     "docvqa_test_reasoning": ["<DocVQA test 1>", "What is on line 1?"],
     "infovqa_val_reasoning": ["<InfographicVQA validation 1>", "What is on line 1?"],
