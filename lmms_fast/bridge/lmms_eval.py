@@ -176,7 +176,7 @@ def _check_judge(task: Task, opened: Any) -> None:
 def _row(task: Task, opened: Any, docs: Any, number: int) -> Doc:
     opened.set_fewshot_seed(number)  # its examples must not depend on how many documents were looked at before
     try:
-        with seeded(number):
+        with quiet(), seeded(number):
             doc = docs[number]
             messages = opened.doc_to_messages(doc)
             target = opened.doc_to_target(doc)
