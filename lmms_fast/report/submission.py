@@ -89,7 +89,7 @@ class _Writer(Submission):
         names = {
             **{key: record[key] for key in ("id", "row", "target", "choices", "groups", "facts")},
             "answer": "" if answer is None else answer,
-            "text": strip_reasoning(outcome.text),
+            "response": strip_reasoning(outcome.text),
         }
         values = {name: self._value(name, names) for name in self._fields}
         try:

@@ -309,7 +309,7 @@ def _is_name(value: str) -> bool:
 class Submission(_Strict):
     """The file that a benchmark's server takes.
 
-    Values are Jinja expressions over `id`, `row`, `answer` (the extracted one, "" where there is none), `text` (the
+    Values are Jinja expressions over `id`, `row`, `answer` (the extracted one, "" where there is none), `response` (the
     response without its thinking), `target`, `choices`, `groups` and `facts`.
     """
 

@@ -48,7 +48,7 @@ def response(text: str) -> Response:
 
 def test_a_response_is_without_its_thinking(tmp_path: Path) -> None:
     """A server would read its answer out of it."""
-    mine = task(tmp_path, "map", value="text")
+    mine = task(tmp_path, "map", value="response")
     with submission(mine, tmp_path / "out") as writer:
         writer.add(record("1"), response("<think>A? No.</think>\nB"), Prediction("B", "x"))
     assert json.loads((tmp_path / "out" / "mine" / "out.json").read_text()) == {"1": "B"}
