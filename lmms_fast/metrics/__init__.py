@@ -16,7 +16,7 @@
   agreement with annotators. `rouge.py`: ROUGE of the package of that name. `documents.py`: MMLongBench-Doc
 - `maths.py`      MATH-Vision, MathVista, GSM8K; `latex.py`: LaTeX to a number. `reasoning.py`: lmms-eval's reasoning
   tasks, math-verify
-- `ifeval.py`     IFEval's instructions, matcher and report
+- `ifeval.py`     IFEval's matcher and report; `instructions.py`: its 25 checks
 - `boxes.py`      boxes and points on the picture
 - `captions.py`   CIDEr, BLEU and ROUGE-L of captions; `tokenise.py`: their words
 - `aggregate.py`  means, by group too, plain or macro; the mean of a group of tasks. `grouped.py`: over samples that

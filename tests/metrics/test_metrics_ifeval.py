@@ -11,7 +11,7 @@ import pytest
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics import MATCHERS, aggregate
-from lmms_fast.metrics.ifeval import INSTRUCTIONS, _sentences, _treebank_words
+from lmms_fast.metrics.instructions import INSTRUCTIONS, _sentences, _treebank_words
 from lmms_fast.types import Prediction, Sample, Score, Scored
 from tests.metrics.clock import cpu_s
 
