@@ -20,7 +20,7 @@ from lmms_fast.metrics.aggregate import (
     mean_and_error,
     mean_of,
 )
-from lmms_fast.metrics.rule import Aggregator, Options
+from lmms_fast.metrics.rule import Aggregator, Options, one_of
 from lmms_fast.types import Aggregate, Scored
 
 # Yes or no
@@ -99,8 +99,7 @@ def _ratio(part: float, whole: float) -> float | None:
 
 def _check_f1(options: Options) -> None:
     check_by(options)
-    if options.get("silence", "negative") not in ("negative", "left_out"):
-        raise TaskError(f"report: `silence` is {options['silence']!r}; allowed: negative, left_out.")
+    one_of("report", silence=("negative", "left_out"))(options)
 
 
 # Means and sums
@@ -221,8 +220,7 @@ def _ratio_of_means(pairs: Sequence[tuple[float, float]]) -> float | None:
 
 def _check_score_ratio(options: Options) -> None:
     check_by(options)
-    if options.get("failures", "left_out") not in ("left_out", "as_minus_one"):
-        raise TaskError(f"report: `failures` is {options['failures']!r}; allowed: left_out, as_minus_one.")
+    one_of("report", failures=("left_out", "as_minus_one"))(options)
 
 
 WILDVISION_VERDICTS = {"much_better": 1.0, "better": 0.75, "tie": 0.5, "worse": 0.25, "much_worse": 0.0}

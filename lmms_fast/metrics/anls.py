@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from lmms_fast.errors import TaskError
-from lmms_fast.metrics.rule import Matcher, Options
-from lmms_fast.metrics.text import best, one_of
+from lmms_fast.metrics.rule import Matcher, Options, one_of
+from lmms_fast.metrics.text import best
 from lmms_fast.types import Prediction, Sample
 
 
@@ -30,12 +29,9 @@ class _Form:
     """The answer "none" scores 0 whatever the gold."""
 
 
-_RRC = _Form(raw_lengths=True)
 _FORMS: Mapping[str, _Form] = MappingProxyType(
     {
-        "default": _RRC,
-        "rrc": _RRC,
-        "lmms_eval": _RRC,
+        "default": _Form(raw_lengths=True),
         "paper": _Form(keeps_threshold=False),
         "m4c": _Form(collapse=False),
         "mp_docvqa": _Form(collapse=False, none_is_wrong=True),
@@ -44,19 +40,22 @@ _FORMS: Mapping[str, _Form] = MappingProxyType(
 )
 
 
+_THRESHOLD = 0.5
+
+
 def _anls(prediction: Prediction, sample: Sample, options: Options) -> float:
-    """The best similarity to an accepted answer, 0 below `threshold` (default 0.5), case aside.
+    """The best similarity to an accepted answer, 0 below the threshold of one half, case aside.
 
     `variant`, where they differ: in what the distance is divided by, in blanks, in what exactly the threshold is worth.
 
-    - ``rrc`` (the default, and what ``lmms_eval`` does): the competition's script, see the module. Idle blanks in a
-      response lengthen what the distance is divided by, so they raise the score.
+    - ``default``: the competition's script, see the module, and lmms-eval. Idle blanks in a response lengthen what
+      the distance is divided by, so they raise the score.
     - ``paper``: lengths without idle blanks; a similarity must exceed the threshold.
     - ``m4c`` (facebookresearch/mmf): blanks inside are not evened out; exactly the threshold counts.
     - ``mp_docvqa`` (arXiv 2212.05935): as ``m4c``, and "none" is wrong.
     - ``dude`` (arXiv 2305.08455): lengths without idle blanks; exactly the threshold counts.
     """
-    form, threshold = _FORMS[options.get("variant", "default")], options.get("threshold", 0.5)
+    form = _FORMS[options.get("variant", "default")]
 
     def value(text: str, gold: str) -> float:
         said, wanted = _clean(text, form), _clean(gold, form)
@@ -64,8 +63,8 @@ def _anls(prediction: Prediction, sample: Sample, options: Options) -> float:
             return 0.0
         # The script measures upper case, which may be longer: "ß" counts twice.
         sides = (text.upper(), gold.upper()) if form.raw_lengths else (said, wanted)
-        found = similarity(said, wanted, max(map(len, sides)), threshold)
-        return found if found > threshold or (found == threshold and form.keeps_threshold) else 0.0
+        found = similarity(said, wanted, max(map(len, sides)))
+        return found if found > _THRESHOLD or (found == _THRESHOLD and form.keeps_threshold) else 0.0
 
     return best(prediction, sample, value)
 
@@ -75,16 +74,16 @@ def _clean(text: str, form: _Form) -> str:
     return " ".join(text.split()) if form.collapse else text.strip()
 
 
-def similarity(first: str, second: str, length: int, threshold: float = 0.5) -> float:
-    """1 − Levenshtein distance / `length`: exact from `threshold` upwards, and below it some number below it.
+def similarity(first: str, second: str, length: int) -> float:
+    """1 − Levenshtein distance / `length`: exact from one half upwards, and below it some number below it.
 
-    Time about linear: a distance past what the threshold allows is not worked out, and golds are short.
+    Time about linear: a distance past what that allows is not worked out, and golds are short.
     """
     from rapidfuzz.distance import Levenshtein  # noqa: PLC0415  20 ms, for tasks with this rule alone
 
     if length == 0:
         return 1.0
-    cutoff = int(length * (1 - threshold)) + 1
+    cutoff = int(length * (1 - _THRESHOLD)) + 1
     return max(0.0, 1 - Levenshtein.distance(first, second, score_cutoff=cutoff) / length)
 
 
@@ -106,16 +105,9 @@ def _same_letter(text: str, gold: str) -> float:
     return float(match is not None and match[1] == gold[:1])
 
 
-def _check_anls(options: Options) -> None:
-    one_of("variant", tuple(_FORMS))(options)
-    threshold = options.get("threshold", 0.5)
-    if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 <= threshold <= 1:
-        raise TaskError(f"score.match: `threshold` is {threshold!r}; a number from 0 to 1 is needed.")
-
-
 MATCHERS: Mapping[str, Matcher] = MappingProxyType(
     {
-        "anls": Matcher(_anls, frozenset({"variant", "threshold"}), _check_anls),
+        "anls": Matcher(_anls, frozenset({"variant"}), one_of("score.match", variant=tuple(_FORMS))),
         "dude": Matcher(_dude),
     }
 )

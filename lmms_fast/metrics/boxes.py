@@ -16,7 +16,7 @@ import orjson
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics.plain import readings
-from lmms_fast.metrics.rule import Extractor, Matcher, Options
+from lmms_fast.metrics.rule import Extractor, Matcher, Options, one_of
 from lmms_fast.types import Prediction, Sample
 
 Numbers = Sequence[float]
@@ -261,20 +261,18 @@ def _gold(sample: Sample) -> list[float]:
     return box
 
 
-def _allowed(values: Mapping[str, Sequence[str]], options: Options) -> None:
-    for name, allowed in values.items():
-        if options.get(name, allowed[0]) not in allowed:
-            raise TaskError(f"score.extract: `{name}` is {options[name]!r}; allowed: {', '.join(allowed)}.")
-
-
-_KINDS = {"brackets": ("any", "square", "none"), "numbers": ("shares", "thousandths", "auto")}
-_BEYOND = {"beyond_one": ("pixels", "thousandths")}
 _SIZE = frozenset({"width", "height"})
 
 EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
     {
-        "box": Extractor(_box, frozenset(_KINDS), lambda options: _allowed(_KINDS, options)),
-        "point": Extractor(_point, frozenset(_BEYOND), lambda options: _allowed(_BEYOND, options), needs=_SIZE),
+        "box": Extractor(
+            _box,
+            frozenset({"brackets", "numbers"}),
+            one_of("score.extract", brackets=("any", "square", "none"), numbers=("shares", "thousandths", "auto")),
+        ),
+        "point": Extractor(
+            _point, frozenset({"beyond_one"}), one_of("score.extract", beyond_one=("pixels", "thousandths")), _SIZE
+        ),
         "json_boxes": Extractor(_json_boxes),
     }
 )

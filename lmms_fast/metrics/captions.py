@@ -13,10 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from lmms_fast.errors import TaskError
 from lmms_fast.metrics.aggregate import counted, mean_and_error
 from lmms_fast.metrics.plain import readings
-from lmms_fast.metrics.rule import Aggregator, Matcher, Options
+from lmms_fast.metrics.rule import Aggregator, Matcher, Options, one_of
 from lmms_fast.metrics.tokenise import penn_words
 from lmms_fast.types import Aggregate, Prediction, Sample, Scored
 
@@ -163,17 +162,20 @@ def rouge_l(caption: str, references: Sequence[str]) -> float:
     return (1 + 1.2**2) * precision * recall / (recall + 1.2**2 * precision)
 
 
-def _check(options: Options) -> None:
-    if options.get("tokeniser", "ptb") not in ("ptb", "none"):
-        raise TaskError(f"`tokeniser` is {options['tokeniser']!r}; allowed: none, ptb.")
+_TOKENISERS = ("ptb", "none")
 
-
-MATCHERS: Mapping[str, Matcher] = MappingProxyType({"caption": Matcher(_caption, frozenset({"tokeniser"}), _check)})
+MATCHERS: Mapping[str, Matcher] = MappingProxyType(
+    {"caption": Matcher(_caption, frozenset({"tokeniser"}), one_of("score.match", tokeniser=_TOKENISERS))}
+)
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
     {
         "captions": Aggregator(
-            _captions, frozenset({"tokeniser", "metric_prefix"}), _check, whole=True, bounded=False
+            _captions,
+            frozenset({"tokeniser", "metric_prefix"}),
+            one_of("report", tokeniser=_TOKENISERS),
+            whole=True,
+            bounded=False,
         )
     }
 )

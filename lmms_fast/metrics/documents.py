@@ -9,8 +9,9 @@ from types import MappingProxyType
 
 from lmms_fast.metrics.aggregate import check_by, counted, mean
 from lmms_fast.metrics.anls import similarity
-from lmms_fast.metrics.rule import Aggregator, Matcher, Options
-from lmms_fast.metrics.text import best, literal_list, one_of, texts
+from lmms_fast.metrics.plain import as_float
+from lmms_fast.metrics.rule import Aggregator, Matcher, Options, one_of
+from lmms_fast.metrics.text import best, literal_list, texts
 from lmms_fast.types import Aggregate, Prediction, Sample, Scored
 
 UNANSWERABLE = "not answerable"
@@ -85,7 +86,7 @@ def _same_list(said: Sequence[str], wanted: Sequence[str], lenient: bool) -> flo
     if len(said) != len(wanted) or not wanted:
         return 0.0
     said, wanted = (sorted(_clean(item, lenient) for item in items) for items in (said, wanted))
-    numeric = bool(re.search(r"\d", wanted[0])) if lenient else _is_number(wanted[0])
+    numeric = bool(re.search(r"\d", wanted[0])) if lenient else as_float(wanted[0]) is not None
     if numeric or _is_name(wanted[0]):
         return float(said == wanted)
     return min(_near(one, other) for one, other in zip(said, wanted, strict=True))
@@ -116,14 +117,6 @@ def _is_name(gold: str) -> bool:
         or _NUMBERS.fullmatch(gold) is not None
         or _EMAIL.fullmatch(gold) is not None
     )
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _clean(text: str, lenient: bool = False) -> str:
@@ -179,7 +172,7 @@ MATCHERS: Mapping[str, Matcher] = MappingProxyType(
         "mmlongbench": Matcher(
             _mmlongbench,
             frozenset({"variant"}),
-            one_of("variant", ("default", "lmms_eval")),
+            one_of("score.match", variant=("default", "lmms_eval")),
             needs=frozenset({"answer_format"}),
         )
     }

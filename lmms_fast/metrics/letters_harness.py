@@ -15,6 +15,7 @@ from typing import Any
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics.letters import LETTERS
 from lmms_fast.metrics.mmmu import last_between_spaces, last_written, letter_forms, pad, with_dice
+from lmms_fast.metrics.plain import without_marks
 from lmms_fast.metrics.rule import Extractor, Options
 from lmms_fast.types import Prediction, Sample
 
@@ -52,9 +53,7 @@ def _robust_letter(text: str, sample: Sample, options: Options) -> Prediction:
     C, and ``**B**`` is B.
     """
     letters = letters_of(sample, options)
-    core = text.strip()
-    for mark in ",.!?;:'\"":  # one pass, in this order
-        core = core.strip(mark)
+    core = without_marks(text.strip(), ",.!?;:'\"")
     padded, core = f" {core} ", core.strip()
     places = [*_ends(core, letters), *_behind_phrases(padded, letters), *_written(padded, letters)]
     if places:

@@ -16,7 +16,7 @@ from lmms_fast.metrics.letters import LETTERS, read_letter
 from lmms_fast.metrics.letters_harness import EXTRACTORS as HARNESS
 from lmms_fast.metrics.letters_harness import check_letters, letters_of
 from lmms_fast.metrics.mmmu import last_written, letter_forms
-from lmms_fast.metrics.plain import COUNTS, readings
+from lmms_fast.metrics.plain import COUNTS, TO_TEN, readings
 from lmms_fast.metrics.rule import Extractor, Matcher, Options
 from lmms_fast.types import Prediction, Sample
 
@@ -153,7 +153,6 @@ def _vstar(text: str, _: Sample, __: Options) -> Prediction:
 
 # RealWorldQA, whose questions are multiple choice or open; the options of the former are in the question
 
-_TO_TEN = dict(list(COUNTS.items())[:11])
 _NO_WORD = re.compile(r"[^\w\s]")
 
 
@@ -181,7 +180,7 @@ def _realworldqa_lmms_eval_0_7_1(text: str, sample: Sample, _: Options) -> Predi
     """RealWorldQA in lmms-eval up to v0.7.1: the letter of the first option whose text occurs, be it in a word; else
     the response without its punctuation ("1.5" is 15), in digits where it is one of the words zero to ten.
     """
-    bare = _NO_WORD.sub("", _TO_TEN.get(text.strip().lower(), text)).strip()
+    bare = _NO_WORD.sub("", TO_TEN.get(text.strip().lower(), text)).strip()
     options = zip(LETTERS, sample.choices, strict=False)
     found = next((letter for letter, option in options if option and option in bare), bare)
     return Prediction(found or None, "realworldqa_lmms_eval_0_7_1")

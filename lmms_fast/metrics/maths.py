@@ -9,11 +9,10 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from lmms_fast.errors import TaskError
 from lmms_fast.metrics.latex import latex_number
 from lmms_fast.metrics.letters import LETTERS
-from lmms_fast.metrics.plain import readings
-from lmms_fast.metrics.rule import Extractor, Matcher, Options
+from lmms_fast.metrics.plain import as_float, readings
+from lmms_fast.metrics.rule import FLAG, Extractor, Matcher, Options, one_of
 from lmms_fast.types import Prediction, Sample
 
 # MATH-Vision (arXiv 2402.14804; repository mathllm/MATH-V)
@@ -45,7 +44,7 @@ def _mathv(text: str, _: Sample, __: Options) -> Prediction:
 def _mathv_answer(text: str) -> str:
     answer = next((letter for letter in "ABCDE" if _frames(text, letter)), text.strip())
     tail = answer.rpartition("is ")[2].rstrip(".")
-    if _as_float(tail) is not None:
+    if as_float(tail) is not None:
         answer = tail
     boxes = answer.count("oxed{")
     if boxes == 0:
@@ -160,7 +159,7 @@ def _mathvista_rule(text: str, sample: Sample, _: Options) -> Prediction:
     elif sample.facts["answer_type"] == "integer":
         found = _integer(text, strict=True)
     elif sample.facts["answer_type"] == "float":
-        found = None if (value := _as_float(text)) is None else str(value)
+        found = None if (value := as_float(text)) is None else str(value)
     return Prediction(found or None, "mathvista_rule")
 
 
@@ -214,19 +213,6 @@ def _integer(text: str, strict: bool) -> str | None:
         return None
 
 
-def _as_float(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def _check_mathvista(options: Options) -> None:
-    for name in ("strict_int", "whole_precision"):
-        if not isinstance(options.get(name, False), bool):
-            raise TaskError(f"score.match: `{name}` is true or false.")
-
-
 # GSM8K (arXiv 2110.14168; filters of EleutherAI/lm-evaluation-harness)
 
 _MARKED = {"hash": re.compile(r"#### (-?[0-9.,]+)"), "sentence": re.compile(r"The answer is (-?[0-9.,]+).")}
@@ -251,16 +237,11 @@ def _gsm8k_flexible(text: str, _: Sample, __: Options) -> Prediction:
     return Prediction(found, "gsm8k_flexible")
 
 
-def _check_gsm8k(options: Options) -> None:
-    if options.get("form", "hash") not in _MARKED:
-        raise TaskError(f"score.extract: `form` is {options['form']!r}; allowed: {', '.join(_MARKED)}.")
-
-
 EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
     {
         "mathv": Extractor(_mathv),
         "mathvista_rule": Extractor(_mathvista_rule, needs=frozenset({"question_type", "answer_type"})),
-        "gsm8k_strict": Extractor(_gsm8k_strict, frozenset({"form"}), _check_gsm8k),
+        "gsm8k_strict": Extractor(_gsm8k_strict, frozenset({"form"}), one_of("score.extract", form=tuple(_MARKED))),
         "gsm8k_flexible": Extractor(_gsm8k_flexible),
     }
 )
@@ -271,7 +252,7 @@ MATCHERS: Mapping[str, Matcher] = MappingProxyType(
         "mathvista": Matcher(
             _mathvista_match,
             frozenset({"strict_int", "whole_precision"}),
-            _check_mathvista,
+            one_of("score.match", strict_int=FLAG, whole_precision=FLAG),
             frozenset({"question_type", "answer_type", "precision"}),
         ),
     }

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from lmms_fast.metrics.letters import LETTERS
-from lmms_fast.metrics.plain import readings
+from lmms_fast.metrics.plain import readings, without_marks
 from lmms_fast.metrics.rule import Extractor, Matcher, Options
 from lmms_fast.types import Prediction, Sample
 
@@ -150,9 +150,7 @@ def normalise_open(item: str) -> tuple[str | float, ...]:
 
 def pad(text: str) -> str:
     """Without outer punctuation, between two spaces: what MMMU's parsers and those made after them look at."""
-    for character in ",.!?;:'":  # one pass, in this order: "A.," loses both marks, "A,." keeps its comma
-        text = text.strip(character)
-    return f" {text} "
+    return " " + without_marks(text, ",.!?;:'") + " "
 
 
 def letter_forms(letters: Iterable[str], form: str) -> dict[str, str]:

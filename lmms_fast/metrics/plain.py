@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from lmms_fast.errors import TaskError
-from lmms_fast.metrics.rule import Extractor, Matcher, Options
+from lmms_fast.metrics.rule import Extractor, Matcher, Options, one_of
 from lmms_fast.types import Prediction, Sample
 
 # Thinking
@@ -40,6 +40,31 @@ def _cut(text: str, opening: str, closing: str) -> str:
     return "".join([*kept, text[rest:]])
 
 
+# What rules have in common
+
+
+def as_float(text: str) -> float | None:
+    """The number that a text is to Python's `float`; None for any other text."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def without_marks(text: str, marks: str) -> str:
+    """Without the marks at either end, each taken off once, in their order: by ``,.`` "A.," is A, and "A,." is "A,"."""
+    for mark in marks:
+        text = text.strip(mark)
+    return text
+
+
+def readings(prediction: Prediction) -> tuple[str | float, ...]:
+    """The answers the prediction stands for, of which any may match; empty where nothing was found."""
+    if prediction.answer is None:
+        return ()
+    return (prediction.answer,) if isinstance(prediction.answer, str) else prediction.answer
+
+
 # Extractors
 
 _COUNT_WORDS = (
@@ -48,6 +73,7 @@ _COUNT_WORDS = (
 )  # fmt: skip
 COUNTS = {word: str(count) for count, word in enumerate(_COUNT_WORDS)}
 """zero to twenty, in digits."""
+TO_TEN = dict(list(COUNTS.items())[:11])
 _NUMBER = re.compile(
     r"(?<![\w.])(?P<digits>-?(?:[0-9]{1,3}(?:,[0-9]{3}(?![0-9]))+|[0-9]+)(?:\.[0-9]+)?)"
     rf"|\b(?P<word>{'|'.join(_COUNT_WORDS)})\b(?P<more>[\s-](?:{'|'.join(_COUNT_WORDS[1:10])}|hundred|thousand|million|dozen)\b)?",
@@ -115,10 +141,7 @@ def _check_regex(options: Options) -> None:
     group = options.get("group", 0)
     if not (group in pattern.groupindex or (isinstance(group, int) and 0 <= group <= pattern.groups)):
         raise TaskError(f"score.extract: `pattern` has no group {group!r}; it has {pattern.groups}.")
-    if options.get("pick", "first") not in ("first", "last"):
-        raise TaskError(f"score.extract: `pick` is {options['pick']!r}; allowed: first, last.")
-    if options.get("otherwise", "nothing") not in ("nothing", "keep"):
-        raise TaskError(f"score.extract: `otherwise` is {options['otherwise']!r}; allowed: nothing, keep.")
+    one_of("score.extract", pick=("first", "last"), otherwise=("nothing", "keep"))(options)
 
 
 # Matchers
@@ -140,13 +163,6 @@ def _exact_ignore_case(prediction: Prediction, sample: Sample, _: Options) -> fl
 
 def _plain(text: str) -> str:
     return text.strip().rstrip(".").lower()
-
-
-def readings(prediction: Prediction) -> tuple[str | float, ...]:
-    """The answers the prediction stands for, of which any may match; empty where nothing was found."""
-    if prediction.answer is None:
-        return ()
-    return (prediction.answer,) if isinstance(prediction.answer, str) else prediction.answer
 
 
 EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(

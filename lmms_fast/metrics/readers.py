@@ -15,7 +15,7 @@ import orjson
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics.letters import LETTERS
-from lmms_fast.metrics.rule import Options, Reader
+from lmms_fast.metrics.rule import FLAG, Options, Reader, one_of
 from lmms_fast.types import Prediction, Sample
 
 _REPLY_MAX = 2000
@@ -62,8 +62,7 @@ def _check_rating(options: Options) -> None:
             raise TaskError("score.judge.read: `pattern` needs a group around the number.")
     except (re.error, TypeError) as error:
         raise TaskError(f"score.judge.read: `pattern` is not a regular expression: {error}.") from None
-    if options.get("pick", "first") not in ("first", "last"):
-        raise TaskError(f"score.judge.read: `pick` is {options['pick']!r}; allowed: first, last.")
+    one_of("score.judge.read", pick=("first", "last"))(options)
     if not options.get("low", 0) < options.get("high", 1):
         raise TaskError("score.judge.read: `low` must be below `high`.")
 
@@ -128,11 +127,6 @@ def _zero_one(reply: str, _: Sample, options: Options) -> float | None:
     return float(word) if word in ("0", "1") else None
 
 
-def _check_anywhere(options: Options) -> None:
-    if not isinstance(options.get("anywhere", False), bool):
-        raise TaskError("score.judge.read: `anywhere` is true or false.")
-
-
 _OF = r"\s{0,9}:\s{0,9}([0-9]{1,3}(?:\.[0-9]{1,3})?)\s{0,9}/\s{0,9}([0-9]{1,3}(?:\.[0-9]{1,3})?)(?![0-9.]*[0-9])"
 _COMPONENT = re.compile(r"\bcomponent\s{1,9}([0-9]{1,2})" + _OF, re.IGNORECASE)
 _TOTAL = re.compile(r"\btotal\s{1,9}score" + _OF, re.IGNORECASE)
@@ -177,8 +171,9 @@ def _json_field(reply: str, _: Sample, options: Options) -> float | None:
 
 def _check_json_field(options: Options) -> None:
     _check_rating(options)
-    if not isinstance(options.get("field"), str) or not isinstance(options.get("whole", False), bool):
-        raise TaskError("score.judge.read: 'json_field' needs `field`, a name; `whole` is true or false.")
+    one_of("score.judge.read", whole=FLAG)(options)
+    if not isinstance(options.get("field"), str):
+        raise TaskError("score.judge.read: 'json_field' needs `field`, a name.")
 
 
 READERS: Mapping[str, Reader] = MappingProxyType(
@@ -188,7 +183,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "option_letter": Reader(_option_letter, frozenset({"none"}), _check_none),
         "score_pair": Reader(_score_pair),
         "verdict": Reader(_verdict),
-        "zero_one": Reader(_zero_one, frozenset({"anywhere"}), _check_anywhere),
+        "zero_one": Reader(_zero_one, frozenset({"anywhere"}), one_of("score.judge.read", anywhere=FLAG)),
         "mia": Reader(_mia),
         "json_field": Reader(_json_field, frozenset({"field", "low", "high", "whole"}), _check_json_field),
     }

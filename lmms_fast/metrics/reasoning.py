@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from lmms_fast.metrics.plain import readings
+from lmms_fast.metrics.plain import readings, without_marks
 from lmms_fast.metrics.rule import Extractor, Matcher, Options
 from lmms_fast.types import Prediction, Sample
 
@@ -101,9 +101,7 @@ def _parsed_letter(text: str) -> str:
     Best is the first character, then the last, inside a word too ("Because" is B), then ``1. A``, a letter behind a
     phrase, ``(A)``, and a letter before one of ``. : )``, a space, or one of ``- _ =``.
     """
-    text = text.strip()
-    for mark in ",.!?;:'\"":
-        text = text.strip(mark)
+    text = without_marks(text.strip(), ",.!?;:'\"")
     bare, text = text.strip(), f" {text} "
     lower = text.lower()
     phrase = min((start for phrase in _PHRASES if (start := lower.find(phrase)) >= 0), default=len(text))

@@ -19,6 +19,22 @@ def _anything(_: Options) -> None:
     return None
 
 
+FLAG = (False, True)
+
+
+def one_of(key: str, **allowed: Sequence[str | bool]) -> Callable[[Options], None]:
+    """A check that options, where they are given, are one of the values allowed; `key` is where the rule is named."""
+
+    def check(options: Options) -> None:
+        for name, values in allowed.items():
+            given = options.get(name, values[0])
+            if given not in values or not isinstance(given, type(values[0])):
+                shown = ", ".join(str(value).lower() for value in values)
+                raise TaskError(f"{key}: `{name}` is {given!r}; allowed: {shown}.")
+
+    return check
+
+
 @dataclass(frozen=True, slots=True)
 class Extractor:
     """(text, sample, options) → what was found. Never raises, whatever the text; time about linear in its length.

@@ -11,8 +11,8 @@ from types import MappingProxyType
 from typing import Any
 
 from lmms_fast.errors import TaskError
-from lmms_fast.metrics.plain import readings
-from lmms_fast.metrics.rule import Matcher, Options
+from lmms_fast.metrics.plain import as_float, readings
+from lmms_fast.metrics.rule import FLAG, Matcher, Options, one_of
 from lmms_fast.types import Prediction, Sample
 
 # What rules about text have in common
@@ -26,16 +26,6 @@ def texts(prediction: Prediction) -> tuple[str, ...]:
 def best(prediction: Prediction, sample: Sample, value: Callable[[str, str], float]) -> float:
     """The highest value(text, gold) of any reading and any accepted answer; 0.0 where either is missing."""
     return max((value(text, gold) for text in texts(prediction) for gold in sample.target), default=0.0)
-
-
-def one_of(option: str, allowed: tuple[str, ...]) -> Callable[[Options], None]:
-    """A check that an option, where it is given, is one of the names."""
-
-    def check(options: Options) -> None:
-        if option in options and options[option] not in allowed:
-            raise TaskError(f"score.match: `{option}` is {options[option]!r}; allowed: {', '.join(allowed)}.")
-
-    return check
 
 
 _LONGEST_LITERAL = 2_000
@@ -81,6 +71,7 @@ def _exact_match(prediction: Prediction, sample: Sample, options: Options) -> fl
 
 
 def _check_exact_match(options: Options) -> None:
+    one_of("score.match", ignore_case=FLAG, ignore_punctuation=FLAG, ignore_numbers=FLAG)(options)
     patterns = options.get("ignore", ())
     if isinstance(patterns, str) or not all(isinstance(pattern, str) for pattern in patterns):
         raise TaskError("score.match: `ignore` is a list of regular expressions.")
@@ -166,10 +157,8 @@ def _near(text: str, gold: str) -> float:
 
 
 def _number(text: str) -> float | None:
-    try:
-        return float(text.rstrip("%")) / 100 if text.endswith("%") else float(text)
-    except ValueError:
-        return None
+    number = as_float(text.rstrip("%"))
+    return number / 100 if number is not None and text.endswith("%") else number
 
 
 _NUMERAL = re.compile(r"[-+]?[\d,./]+")
@@ -233,10 +222,14 @@ MATCHERS: Mapping[str, Matcher] = MappingProxyType(
             frozenset({"ignore", "ignore_case", "ignore_punctuation", "ignore_numbers"}),
             _check_exact_match,
         ),
-        "accuracy_of_any": Matcher(_accuracy_of_any, frozenset({"none_is_wrong"})),
-        "contains_gold": Matcher(_contains_gold, frozenset({"full_width"}), needs=frozenset({"dataset"})),
+        "accuracy_of_any": Matcher(
+            _accuracy_of_any, frozenset({"none_is_wrong"}), one_of("score.match", none_is_wrong=FLAG)
+        ),
+        "contains_gold": Matcher(
+            _contains_gold, frozenset({"full_width"}), one_of("score.match", full_width=FLAG), frozenset({"dataset"})
+        ),
         "mtvqa": Matcher(_mtvqa),
-        "relaxed": Matcher(_relaxed, frozenset({"variant"}), one_of("variant", ("default", "vlmevalkit"))),
+        "relaxed": Matcher(_relaxed, frozenset({"variant"}), one_of("score.match", variant=("default", "vlmevalkit"))),
         "tabmwp": Matcher(_tabmwp, needs=frozenset({"unit"})),
         "token_set_f1": Matcher(_token_set_f1),
     }

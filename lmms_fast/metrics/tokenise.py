@@ -62,7 +62,7 @@ _BETWEEN_VOWELS = rf"{_L}*?[aeiouyAEIOUY]['’][aeiouAEIOU]{_L}*+"  # ma'am
 _KNOWN = rf"(?i:jack-o'lantern|nor'easter|c'mon|cap'n|e'er|ev'ry|li'l){_END}"
 _SLASHED = r"[A-Za-z0-9]++(?:-[A-Za-z0-9]++)*+(?:/[A-Za-z0-9]++(?:-[A-Za-z0-9]++)*+){1,2}"
 # Behind the @, marks and closing brackets are the address's too: "a@b.org, c" has the word "a@b.org,".
-_EMAIL = rf"[A-Za-z0-9][\w.+-]{{0,63}}@[^\s<>\"|().{{}}]{{1,63}}(?:\.[^\s<>\"|().{{}}]{{1,63}}){{0,8}}"
+_EMAIL = r"[A-Za-z0-9][\w.+-]{0,63}@[^\s<>\"|().{}]{1,63}(?:\.[^\s<>\"|().{}]{1,63}){0,8}"
 _PHONE = (
     r"(?:\([0-9]{2,3}\)[ ]?|\+?[0-9]{2,4}[- ](?:[0-9]{2,4}[- ])?)"
     r"(?:[0-9]{3,4}[- ]?[0-9]{3,4}|[0-9]{3,4}[- ][0-9]{5})(?![0-9])"

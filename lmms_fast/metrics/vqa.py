@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from lmms_fast.metrics.plain import TO_TEN
 from lmms_fast.metrics.punctuation import vqa_punctuation
-from lmms_fast.metrics.rule import Matcher, Options
-from lmms_fast.metrics.text import best, one_of, texts
+from lmms_fast.metrics.rule import Matcher, Options, one_of
+from lmms_fast.metrics.text import best, texts
 from lmms_fast.types import Prediction, Sample
 
 
@@ -65,10 +66,7 @@ _NORMALISERS: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {"textvqa": normalise_textvqa, "vqav2": normalise_vqav2}
 )
 _ARTICLES = frozenset({"a", "an", "the"})
-_NUMBER_WORDS = {
-    "none": "0", "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5", "six": "6", "seven": "7",
-    "eight": "8", "nine": "9", "ten": "10",
-}  # fmt: skip
+_NUMBER_WORDS = {"none": "0", **TO_TEN}
 
 # The challenge's table, odd entries included ("somebody'd" loses its apostrophe). Left out are those that change
 # nothing: a word onto itself, and keys with a capital, since words are in lower case here.
@@ -97,7 +95,7 @@ _CONTRACTIONS = dict(pair.split(">") for pair in _TABLE.split())
 
 MATCHERS: Mapping[str, Matcher] = MappingProxyType(
     {
-        "vqa": Matcher(_vqa, frozenset({"normaliser"}), one_of("normaliser", tuple(_NORMALISERS))),
+        "vqa": Matcher(_vqa, frozenset({"normaliser"}), one_of("score.match", normaliser=tuple(_NORMALISERS))),
         "vqa_equal": Matcher(_vqa_equal),
     }
 )

@@ -44,7 +44,7 @@ def _edits(answer: str | tuple[str | float, ...] | None, target: Sequence[str]) 
     from rapidfuzz.distance import Levenshtein  # noqa: PLC0415
 
     first = answer if isinstance(answer, str) else next((one for one in answer or () if isinstance(one, str)), "")
-    words = basic_words(target[0])
+    words = basic_words(next(iter(target), ""))
     return Levenshtein.distance(basic_words(first), words), len(words)
 
 

@@ -517,7 +517,7 @@ KINDS: Mapping[str, Callable[[Entry, Paths], Found]] = {
     "vqa_soft_accuracy_10": _vqa,
     "mtvqa_substring": _mtvqa,
     "anls": _anls("default"),
-    "anls rrc": _anls("rrc"),
+    "anls rrc": _anls("default"),
     "anls paper": _anls("paper"),
     "anls m4c": _anls("m4c"),
     "tabmwp": _matched("tabmwp", facts=lambda row: {"unit": row.get("unit")}),

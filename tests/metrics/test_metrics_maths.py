@@ -513,7 +513,7 @@ def test_math_verify_refuses_what_may_take_long(text: str) -> None:
     ("rules", "named"),
     [
         ((Step("gsm8k_strict", {"form": "cot"}), "exact"), "hash, sentence"),
-        (("text", Step("mathvista", {"strict_int": 1})), "true or false"),
+        (("text", Step("mathvista", {"strict_int": 1})), "false, true"),
         (("mathvista_rule", "exact"), "needs answer_type"),
     ],
 )
