@@ -277,21 +277,20 @@ def evidence(one: Found) -> str:
     found = f"{who} agrees{' with its variant' if one.scoring == VARIANT else ''} on 1,000 generated answers"
     if not one.reasons:
         return found
-    but = [reason if reason == "dice" else f"{count} of {reason}" for reason, count in one.reasons.items()]
-    return f"{found} but for {', '.join(but)}"
+    but = [f"{reason} ({count})" for reason, count in sorted(one.reasons.items(), key=lambda item: -item[1])]
+    return f"{found} but for: {', '.join(but)}"
 
 
 def write(task: Task, said: str) -> None:
-    """Put it into the task's file, beside what else the file says of its fidelity."""
+    """Put it into the task's file, beside what else the file says of its fidelity, or the file that it extends."""
     text = task.file.read_text()
     line = re.search(r'^fidelity: "?(.*?)"?\n', text, re.MULTILINE)
-    inherited = "" if line else (task.fidelity or "")
-    parts = (line[1] if line else inherited).split("; ")
-    others = [part for part in parts if part and not part.startswith("lmms-eval ")]
-    if not said and not line:
+    parts = (line[1] if line else task.fidelity or "").split("; ")
+    others = [part for part in parts if part not in ("", "null") and not part.startswith("lmms-eval ")]
+    if not line and not said and parts == (others or [""]):
         return
     both = "; ".join([*others, *([said] if said else [])])
-    new = f'fidelity: "{both}"\n' if both else ""
+    new = f'fidelity: "{both}"\n' if both else "fidelity: null\n"
     if line:
         text = text.replace(line[0], new, 1)
     else:

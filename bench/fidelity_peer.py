@@ -11,6 +11,7 @@ import random
 import socket
 import sys
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 os.environ |= {
@@ -186,8 +187,6 @@ def job_name(task):
 
 def scored(job, manager):
     """All of a job."""
-    import lmms_eval
-
     task = task_of(job, manager)
     docs = docs_of(task)
     cases, by_metric = [], {}
@@ -212,7 +211,7 @@ def scored(job, manager):
         for metric, values in by_metric.items()
         if metric.partition(",")[0] in task.aggregation() and "METEOR" not in metric
     }
-    return {"version": getattr(lmms_eval, "__version__", "?"), "cases": cases, "whole": whole}
+    return {"version": version("lmms_eval"), "cases": cases, "whole": whole}
 
 
 def reason(error):

@@ -92,6 +92,7 @@ def naturalbench(case: Mapping[str, Any], sample: Sample) -> float | None:
 NOT_COMPARED = {
     "mmbench_*": "theirs gives a verdict on a question's rotations together",
     "*_pass64": "64 responses to a question",
+    "ifeval": "theirs needs NLTK's data from the network",
     "gpqa_*": "the options' order is drawn, theirs by other dice",
 }
 """Tasks of which no response means the same to both."""
@@ -101,7 +102,8 @@ READINGS: tuple[tuple[str, Reading], ...] = (
     ("naturalbench", naturalbench),
     ("ocrbench", of_any("score")),
     ("seedbench_ko*", said_is("pred", "answer")),
-    ("mathvision_test", single(scale=0.01)),
+    ("visualwebbench_*", single(scale=0.01)),
+    ("mathvision_test*", single(scale=0.01)),
     ("vstar_bench_reasoning", single()),
     ("vstar_bench*", single(scale=0.01)),
     ("mmt_*", single(scale=0.01)),
@@ -172,6 +174,8 @@ REASONS: tuple[Reason, ...] = (
            "Theirs compares every response with the word 'answers', the name of a column that is not there."),
     Reason("boxes in pixels", "screenspot_v2", lambda _: True,
            "Theirs counts pixels as wrong where a row does not say the picture's size."),
+    Reason("no words", "visualwebbench_*", lambda case: "error" in case.raw and not re.search(r"\w", case.text),
+           "Theirs ends the run at a response without a word, such as a period."),
     Reason("broken JSON", "refcoco*_grounding_*", lambda case: ",," in case.text,
            "Ours finds the numbers of a box whose JSON cannot be read."),
     Reason(
