@@ -77,7 +77,7 @@ def _names(code: types.CodeType) -> Iterator[str]:
 def watched(task: str) -> Iterator[None]:
     """Refuse connections to other machines, of this thread and of those that it starts, unless they are allowed.
 
-    Raises AskedNetwork at the end if there was one, though the code caught the refusal.
+    Raises AskedNetwork at the first, or at the end if the code caught the refusal.
     """
     global _watch  # noqa: PLW0603  (an audit hook cannot be taken away)
     if allowed():
@@ -90,7 +90,7 @@ def watched(task: str) -> Iterator[None]:
     _watch = watch
     try:
         yield
-    except Exception:
+    except (Exception, _Refused):
         if not watch.met:
             raise
     finally:
@@ -101,6 +101,10 @@ def watched(task: str) -> Iterator[None]:
             f"that rest on it are not made unasked. {ALLOW}=1 allows it; lmms-eval's own variables (API_TYPE, "
             "MODEL_VERSION, OPENAI_API_URL, OPENAI_API_KEY) say which judge. The answers are kept: `lmms-fast score`."
         )
+
+
+class _Refused(BaseException):
+    """No Exception, since scoring code takes those for a bad day of its judge, sleeps, and asks again."""
 
 
 class _Watch:
@@ -129,7 +133,7 @@ def _audit(event: str, arguments: tuple[Any, ...]) -> None:
     if not isinstance(host, str) or not _elsewhere(host):
         return
     watch.met.append(host)
-    raise PermissionError(f"lmms-fast: scoring code may not reach {host} ({ALLOW}=1 allows it)")
+    raise _Refused(f"lmms-fast: scoring code may not reach {host} ({ALLOW}=1 allows it)")
 
 
 def _elsewhere(host: str) -> bool:
