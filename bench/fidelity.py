@@ -38,6 +38,7 @@ from tests.catalogue.hub import everything
 
 VARIANT = "lmms-eval"
 CAPTIONS = {"CIDEr", "ROUGE_L", "Bleu_4"}
+ENVIRONMENT = Path(__file__).parent / ".envs/lmms-eval/bin/python"
 KEPT = Path(__file__).parent / "fidelity.json"
 Both = Mapping[str, float | None]
 
@@ -220,7 +221,7 @@ def main() -> None:
     """Compare, print, keep."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tasks", nargs="*", help="names or patterns; all by default")
-    parser.add_argument("--python", type=Path, default=Path("/tmp/peers-envs/lmms-eval/bin/python"))
+    parser.add_argument("--python", type=Path, default=ENVIRONMENT, help="theirs")
     parser.add_argument(
         "--extra", default="", help="a folder of packages that their environment lacks (latex2sympy2_extended)"
     )
