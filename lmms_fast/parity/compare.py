@@ -11,9 +11,10 @@ from typing import Any
 from lmms_fast.errors import LmmsFastError
 from lmms_fast.parity.entries import Entry
 from lmms_fast.parity.fetch import locate
-from lmms_fast.parity.formats import SCORE_FILE
 from lmms_fast.parity.readers import read_json, read_rows
-from lmms_fast.parity.sets import SHARES, Found, kind_of
+from lmms_fast.parity.scored import SHARES, Found
+from lmms_fast.parity.sets import kind_of
+from lmms_fast.parity.table import SCORE_FILE
 
 _WHOLE_DIGITS = 9
 """A figure with so many decimals was published unrounded."""

@@ -4,154 +4,20 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lmms_fast.errors import DataError
-from lmms_fast.parity.readers import (
-    FORMATS,
-    GOLD,
-    GROUPS,
-    ID,
-    RESPONSE,
-    Row,
-    choices,
-    field,
-    listed,
-    read_json,
-    read_rows,
-    response_name,
-    text,
-)
-from lmms_fast.types import Sample
-
-Paths = Sequence[Path]
-SCORE_FILE = re.compile(r"_(acc|score)\.(csv|json)$|^scores_.*\.json$|_result\.json$")
-"""Names of files that hold figures, and no responses."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A published response with what is known of its question."""
-
-    sample: Sample
-    text: str
-    theirs: str | None = None
-    """The answer that the published files say it gives; None where they do not say."""
-    right: bool | None = None
-    """Whether the published files count it as right."""
-
-
-def named(paths: Paths, pattern: str) -> list[Path]:
-    """Those whose name matches. Raises DataError where none does."""
-    if found := [path for path in paths if re.search(pattern, path.name)]:
-        return found
-    raise DataError(f"the set has no file '{pattern}'; it has {', '.join(path.name for path in paths)}.")
-
-
-def sample(
-    id: Any,
-    target: Sequence[str],
-    options: Sequence[str] = (),
-    *,
-    groups: Mapping[str, Any] | None = None,
-    facts: Mapping[str, Any] | None = None,
-) -> Sample:
-    """A sample for scoring; groups and facts as texts."""
-    return Sample("parity", text(id), (), tuple(target), tuple(options), _texts(groups or {}), _texts(facts or {}))
-
-
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    return {name: text(value) for name, value in values.items()}
-
-
-# Any table
-
-
-def table(
-    paths: Paths,
-    *,
-    golds: Callable[[Any], Sequence[str]] = lambda value: (text(value),),
-    groups: Callable[[Row], Mapping[str, Any]] | None = None,
-    facts: Callable[[Row], Mapping[str, Any]] | None = None,
-) -> list[Item]:
-    """Rows with a response each, their answers in the same file or in another that shares the ids.
-
-    Options are columns A, B, C, … or a list; `extracted` and `hit` or `score` are the publisher's verdict.
-    """
-    responses, others = _response_rows(paths)
-    elsewhere = {text(field(row, ID)): row for row in others}
-    said = response_name(responses[0]) or next(name for name in ("messages", "answer") if name in responses[0])
-    items = []
-    for number, row in enumerate(responses):
-        id = field(row, ID)
-        rest = {name: value for name, value in row.items() if name != said}
-        full = rest if id is None else {**elsewhere.get(text(id), {}), **rest}
-        target = field(full, GOLD)
-        if target is None:
-            raise DataError(f"the set has no answer for id {text(id)!r}; fields are {', '.join(map(str, full))}.")
-        found = sample(
-            number if id is None else id, golds(target), choices(full),
-            groups={name: full[name] for name in GROUPS if name in full} | dict(groups(full) if groups else {}),
-            facts=facts(full) if facts else None,
-        )  # fmt: skip
-        extracted, hit = full.get("extracted"), field(full, ("hit", "score", "correct", "if_right", "true_false"))
-        items.append(Item(found, _said(row.get(said)), None if extracted is None else text(extracted),
-                          bool(hit) if isinstance(hit, bool | int) else None))  # fmt: skip
-    return unique(items)
-
-
-def _said(value: Any) -> str:
-    """A response; of a conversation (a list of turns, texts or messages) the last turn."""
-    if isinstance(value, list) and value:
-        return _said(value[-1])
-    return text(field(value, ("content", "value", "text"))) if isinstance(value, Mapping) else text(value)
-
-
-def unique(items: Sequence[Item]) -> list[Item]:
-    """The items with ids of their own: an index that a data set uses twice must not merge two rows."""
-    seen: defaultdict[str, int] = defaultdict(int)
-    found = []
-    for item in items:
-        seen[item.sample.id] += 1
-        times = seen[item.sample.id]
-        name = item.sample.id if times == 1 else f"{item.sample.id} ({times})"
-        found.append(replace(item, sample=replace(item.sample, id=name)))
-    return found
-
-
-def _response_rows(paths: Paths) -> tuple[list[Row], list[Row]]:
-    """The rows of the file that holds responses, and those of all the others."""
-    tables = [read_rows(path) for path in paths if path.suffix in FORMATS and not SCORE_FILE.search(path.name)]
-    tables = [rows for rows in tables if rows]
-
-    def rank(rows: Sequence[Row]) -> int:
-        if _is_question_file(rows[0]):
-            return 3
-        name = response_name(rows[0])
-        return {None: 2 if rows[0].keys() & {"answer", "messages"} else 3, "text": 1}.get(name, 0)
-
-    best = min(tables, key=rank, default=[])
-    if not best or rank(best) == 3:
-        raise DataError(f"no file of the set has responses (a field such as {', '.join(RESPONSE)}).")
-    return best, [row for rows in tables if rows is not best for row in rows]
-
-
-def _is_question_file(row: Row) -> bool:
-    """LLaVA's question files hold the question under `text`, its answer files the response."""
-    return "text" in row and not {"prompt", "answer_id", "model_id", "prediction", "response", "pred"} & row.keys()
-
+from lmms_fast.parity.readers import GOLD, Row, field, listed, read_json, read_rows, text
+from lmms_fast.parity.table import Item, Paths, is_question_file, named, sample, table, unique
 
 # LLaVA
 
 
 def llava_by_category(paths: Paths) -> list[Item]:
     """POPE: answers, the question file with categories, and a label file per category joined by position within it."""
-    answers = {text(row["question_id"]): row for path in named(paths, r"\.jsonl$") for row in read_rows(path)
-               if not _is_question_file(row)}  # fmt: skip
-    questions = [row for path in named(paths, r"\.jsonl$") for row in read_rows(path) if _is_question_file(row)]
+    answers, questions = _llava(paths)
     labels = {match[1]: read_rows(path) for path in paths if (match := re.search(r"pope_(\w+)\.jsonl?$", path.name))
               and match[1] != "test"}  # fmt: skip
     items = []
@@ -161,15 +27,13 @@ def llava_by_category(paths: Paths) -> list[Item]:
         for question, label in zip(ours, labels[category], strict=True):
             id = text(question["question_id"])
             found = sample(id, (text(label["label"]),), groups={"category": category})
-            items.append(Item(found, text(answers[id]["text"])))
+            items.append(Item(found, answers[id]))
     return items
 
 
 def llava_in_order(paths: Paths) -> list[Item]:
     """GQA: answers, and a list of golds in the order of the question file."""
-    answers = {text(row["question_id"]): row for path in named(paths, r"\.jsonl$") for row in read_rows(path)
-               if not _is_question_file(row)}  # fmt: skip
-    questions = [row for path in named(paths, r"\.jsonl$") for row in read_rows(path) if _is_question_file(row)]
+    answers, questions = _llava(paths)
     golds = [row for path in named(paths, r"\.json$") for row in read_rows(path)]
     if len(golds) != len(questions):
         raise DataError(f"{len(questions)} questions, {len(golds)} answers to compare with.")
@@ -178,8 +42,15 @@ def llava_in_order(paths: Paths) -> list[Item]:
         if "question" in gold and not text(question["text"]).startswith(text(gold["question"]).strip()):
             raise DataError(f"question {question['question_id']} and the answer at its place belong to different ones.")
         id = text(question["question_id"])
-        items.append(Item(sample(id, listed(field(gold, GOLD))), text(answers[id]["text"])))
+        items.append(Item(sample(id, listed(field(gold, GOLD))), answers[id]))
     return items
+
+
+def _llava(paths: Paths) -> tuple[dict[str, str], list[Row]]:
+    """Responses by question, and the rows of the question file."""
+    rows = [row for path in named(paths, r"\.jsonl$") for row in read_rows(path)]
+    answers = {text(row["question_id"]): text(row["text"]) for row in rows if not is_question_file(row)}
+    return answers, [row for row in rows if is_question_file(row)]
 
 
 def scienceqa(paths: Paths) -> list[Item]:
@@ -242,9 +113,7 @@ def mmmu(paths: Paths) -> list[Item]:
             id = text(row["id"])
             gold = golds[id]["ground_truth"] if id in golds else row["answer"]
             choices = tuple(map(text, row["index2ans"].values())) if row["question_type"] == "multiple-choice" else ()
-            subject = "_".join(id.split("_")[1:-1])
-            found = sample(id, listed(gold) if isinstance(gold, list) else (text(gold),), choices,
-                           groups={"subject": subject})  # fmt: skip
+            found = sample(id, _golds(gold), choices, groups={"subject": _subject(id)})
             theirs = parsed.get(id)
             items.append(Item(found, text(row["response"]), theirs if choices and isinstance(theirs, str) else None))
     return items
@@ -259,9 +128,19 @@ def mmmu_parsed(paths: Paths) -> list[Item]:
     for id, said in answers.items():
         gold = golds[id]
         choices = _OPTIONS if gold["question_type"] == "multiple-choice" else ()
-        target = listed(gold["ground_truth"]) if isinstance(gold["ground_truth"], list) else (gold["ground_truth"],)
-        items.append(Item(sample(id, target, choices, groups={"subject": "_".join(id.split("_")[1:-1])}), text(said)))
+        found = sample(id, _golds(gold["ground_truth"]), choices, groups={"subject": _subject(id)})
+        items.append(Item(found, text(said)))
     return items
+
+
+def _golds(value: Any) -> tuple[str, ...]:
+    """A text that looks like a list is one answer here."""
+    return listed(value) if isinstance(value, list) else (text(value),)
+
+
+def _subject(id: str) -> str:
+    """Clinical_Medicine of validation_Clinical_Medicine_3."""
+    return "_".join(id.split("_")[1:-1])
 
 
 def mmmu_pro(paths: Paths) -> list[Item]:

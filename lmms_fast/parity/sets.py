@@ -9,115 +9,20 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from lmms_fast.errors import UsageError
-from lmms_fast.metrics import Step, aggregate, check_aggregate, score, scoring
+from lmms_fast.metrics import Step, aggregate
 from lmms_fast.metrics.aggregate_published import WILDVISION_VERDICTS
 from lmms_fast.parity import formats
 from lmms_fast.parity.entries import Entry
-from lmms_fast.parity.formats import Item, Paths, table
 from lmms_fast.parity.readers import GROUPS, Row, listed, text
+from lmms_fast.parity.scored import SHARES, Figures, Found, Run, figures, plain, scored, with_groups
+from lmms_fast.parity.table import Item, Paths, table
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.spec import Task
-from lmms_fast.types import Aggregate, Score, Scored
-
-Figures = dict[str, float]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """Items with their scores."""
-
-    items: tuple[Item, ...]
-    scores: tuple[Score, ...]
-
-    @property
-    def scored(self) -> list[Scored]:
-        """As the aggregations see them."""
-        return [
-            Scored(item.sample.id, 0, item.sample.groups, verdict.value, verdict.prediction.answer is not None,
-                   verdict.parts, verdict.prediction.answer, item.sample.target)
-            for item, verdict in zip(self.items, self.scores, strict=True)
-        ]  # fmt: skip
-
-    @property
-    def undecided(self) -> int:
-        """Responses in which the rules found no answer."""
-        return sum(verdict.prediction.answer is None for verdict in self.scores)
-
-    @property
-    def correct(self) -> int:
-        """Items that are right."""
-        return sum(verdict.value == 1.0 for verdict in self.scores)
-
-    def aggregates(self, name: str, **options: object) -> list[Aggregate]:
-        """A named aggregation."""
-        check_aggregate(name, options, list(self.items[0].sample.groups) if self.items else ())
-        return aggregate(name, self.scored, options)
-
-    def mean(self) -> float:
-        """Share of right answers, or the mean of graded ones."""
-        return self.aggregates("mean")[0].value or 0.0
-
-    def by(self, column: str) -> Figures:
-        """The mean for each value of a group."""
-        found = self.aggregates("mean", by=(column,))[1:]
-        return {(one.group or "").partition("=")[2]: one.value or 0.0 for one in found}
-
-    def where(self, keep: Callable[[Item], bool]) -> Run:
-        """Some of it."""
-        pairs = [pair for pair in zip(self.items, self.scores, strict=True) if keep(pair[0])]
-        return Run(tuple(item for item, _ in pairs), tuple(verdict for _, verdict in pairs))
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a set came to."""
-
-    figures: Figures
-    run: Run
-    """What explains them, sample by sample."""
-    undecided: int = 0
-    size: int = 0
-    """Items that are no responses: stored verdicts."""
-    notes: tuple[str, ...] = ()
-    beyond: Mapping[str, str] = field(default_factory=dict)
-    """Figures that are not computed, and why."""
-    filled: bool = False
-    """Whether the published verdicts on undecided items are those of dice or a language model, and no disagreement."""
-
-    @property
-    def items(self) -> int:
-        """How many were scored."""
-        return len(self.run.items) or self.size
-
-
-def scored(items: Sequence[Item], extract: str | Step | Sequence[str | Step], match: str | Step = "exact") -> Run:
-    """Every response through the rules. Raises TaskError for a rule that does not exist."""
-    facts = set(items[0].sample.facts).intersection(*(item.sample.facts for item in items)) if items else set()
-    rules = scoring(extract, match, facts=facts)
-    return Run(tuple(items), tuple(score(item.sample, item.text, rules) for item in items))
-
-
-def plain(run: Run, **more: float) -> Found:
-    """The figures that every set has: the number of right ones and their share."""
-    return Found({"correct": run.correct, **dict.fromkeys(SHARES, run.mean()), **more}, run, run.undecided)
-
-
-SHARES = ("acc", "accuracy", "Overall", "overall", "score", "avg", "mean", "published")
-"""Names of the headline, as a share or in percent, whichever was published."""
-
-
-def with_groups(found: Found, *columns: str) -> Found:
-    """With the mean for every value of these groups too, where the items have them."""
-    present = [column for column in columns if all(column in item.sample.groups for item in found.run.items)]
-    parts: Figures = {}
-    for column in present:
-        parts = {**found.run.by(column), **parts}
-    return replace(found, figures={**parts, **found.figures})
-
+from lmms_fast.types import Score, Scored
 
 # MMMU
 
@@ -181,19 +86,18 @@ def _mmmu_pro(_: Entry, paths: Paths) -> Found:
 
 def _pope_llava(_: Entry, paths: Paths) -> Found:
     run = scored(formats.llava_by_category(paths), "pope")
-    figures = _f1(run)
+    parts = _f1(run)
     categories = dict.fromkeys(item.sample.groups["category"] for item in run.items)
-    in_order = {f"acc[{number}]": figures[f"accuracy_{name}"] for number, name in enumerate(categories)}
-    return Found({**figures, **in_order, "published": figures["f1_mean"]}, run, run.undecided)
+    in_order = {f"acc[{number}]": parts[f"accuracy_{name}"] for number, name in enumerate(categories)}
+    return Found({**parts, **in_order, "published": parts["f1_mean"]}, run, run.undecided)
 
 
 def _f1(run: Run) -> Figures:
     """F1 and its relatives over all rows and per category; a row of several categories counts in each."""
-    figures: Figures = {}
-    for one in run.aggregates("f1", by=("category",)):
-        name = "" if one.group is None else "_" + one.group.partition("=")[2]
-        figures[{"mean_f1": "f1_mean"}.get(one.metric, one.metric) + name] = one.value or 0.0
-    return {**figures, "acc": figures["accuracy"]}
+    found = figures(
+        run.aggregates("f1", by=("category",)), lambda metric, value: f"{metric}_{value}" if value else metric
+    )
+    return {**found, "f1_mean": found["mean_f1"], "acc": found["accuracy"]}
 
 
 def _lower(value: Any) -> tuple[str]:
@@ -206,24 +110,21 @@ def _yes_no_items(paths: Paths) -> list[Item]:
 
 def _yes_no_f1(_: Entry, paths: Paths) -> Found:
     run = scored(_yes_no_items(paths), "vlmevalkit_yes_no")
-    figures = _f1(run)
-    splits = {f"{name}.{ours}": figures[f"{metric}_{name}"]
+    parts = _f1(run)
+    splits = {f"{name}.{ours}": parts[f"{metric}_{name}"]
               for name in {value for item in run.items for value in item.sample.groups["category"].split(",")}
               for ours, metric in (("Overall", "f1"), ("acc", "accuracy"), ("precision", "precision"),
                                    ("recall", "recall"))}  # fmt: skip
-    return Found({**figures, **splits, "Overall": figures["f1"], "unknown": run.undecided}, run, run.undecided)
+    return Found({**parts, **splits, "Overall": parts["f1"], "unknown": run.undecided}, run, run.undecided)
 
 
 def _mme(extract: str) -> Callable[[Entry, Paths], Found]:
     def found(_: Entry, paths: Paths) -> Found:
-        items = formats.mme(paths)
-        run = scored(items, extract, "mme")
-        figures: Figures = {"unknown": run.undecided}
-        for one in run.aggregates("mme"):
-            figures[one.metric if one.group is None else one.group.partition("=")[2]] = one.value or 0.0
-        figures["perception"], cognition = figures["mme_perception_score"], figures["mme_cognition_score"]
-        return Found({**figures, "reasoning": cognition, "cognition": cognition,
-                      "total": figures["perception"] + cognition}, run, run.undecided)  # fmt: skip
+        run = scored(formats.mme(paths), extract, "mme")
+        parts = figures(run.aggregates("mme"))
+        perception, cognition = parts["mme_perception_score"], parts["mme_cognition_score"]
+        return Found({**parts, "perception": perception, "reasoning": cognition, "cognition": cognition,
+                      "total": perception + cognition, "unknown": run.undecided}, run, run.undecided)  # fmt: skip
 
     return found
 
@@ -236,11 +137,12 @@ def _hallusion(_: Entry, paths: Paths) -> Found:
         items.append(_grouped(item, subcategory=item.sample.groups["l2-category"], set_id=place[3], figure_id=place[4],
                               question_id=place[5]))  # fmt: skip
     run = scored(items, "vlmevalkit_yes_no")
-    figures: Figures = {"unknown": run.undecided}
-    for one in run.aggregates("hallusion", by=("category", "l2-category")):
-        prefix = "" if one.group is None else one.group.partition("=")[2] + "."
-        figures[prefix + one.metric] = one.value or 0.0
-    return Found(figures, run, run.undecided)
+    parts = figures(run.aggregates("hallusion", by=("category", "l2-category")), _dotted)
+    return Found({**parts, "unknown": run.undecided}, run, run.undecided)
+
+
+def _dotted(metric: str, value: str) -> str:
+    return f"{value}.{metric}" if value else metric
 
 
 # Multiple choice
@@ -270,10 +172,9 @@ def _circular(extract: str) -> Callable[[Entry, Paths], Found]:
                                                                 if name in items[0].sample.groups])  # fmt: skip
         share = whole.value or 0.0
         groups = len({item.sample.groups["circular_id"] for item in items})
-        figures = {**dict.fromkeys(("circular", *SHARES), share), "groups": groups,
-                   "circular_correct": round(share * groups), "vanilla": vanilla.value or 0.0, "all_rows": run.mean(),
-                   **{(one.group or "").partition("=")[2]: one.value or 0.0 for one in parts}}  # fmt: skip
-        return Found(figures, run, run.undecided)
+        return Found({**dict.fromkeys(("circular", *SHARES), share), "groups": groups, "all_rows": run.mean(),
+                      "circular_correct": round(share * groups), "vanilla": vanilla.value or 0.0, **figures(parts)},
+                     run, run.undecided)  # fmt: skip
 
     return found
 
@@ -296,16 +197,16 @@ def _blink(entry: Entry, paths: Paths) -> Found:
     stored = "stored" in entry.kind + entry.metric
     run = scored(formats.blink(paths, stored=stored), "text" if stored else "blink")
     macro = run.aggregates("macro", by=("task",))[0].value or 0.0
-    figures = {"correct": run.correct, **dict.fromkeys(("macro14", *SHARES), macro), **run.by("task")}
-    figures["published"] = round(100 * macro, 2)  # the paper's table is rounded twice: 44.046, 44.05, 44.1
+    parts = {"correct": run.correct, **dict.fromkeys(("macro14", *SHARES), macro), **run.by("task")}
+    parts["published"] = round(100 * macro, 2)  # the paper's table is rounded twice: 44.046, 44.05, 44.1
     if not stored:
-        return Found(figures, run, run.undecided)
+        return Found(parts, run, run.undecided)
     ruled = scored(formats.blink(paths, stored=False), "blink")
     pairs = [(item, verdict) for item, verdict in zip(ruled.items, ruled.scores, strict=True)
              if verdict.prediction.answer is not None]  # fmt: skip
     same = sum(verdict.prediction.answer == item.theirs for item, verdict in pairs)
     note = f"the rule decides {len(pairs)} of {len(ruled.items)} responses, {same} of them as the stored predictions do"
-    return Found(figures, run, ruled.undecided, notes=(note,))
+    return Found(parts, run, ruled.undecided, notes=(note,))
 
 
 def _tempcompass(form: str) -> Callable[[Entry, Paths], Found]:
@@ -335,11 +236,10 @@ def _mmeval_pro(_: Entry, paths: Paths) -> Found:
         return {name: row[name] for name in ("triplet_id", "eval_type", "source")}
 
     run = scored(table(paths, groups=groups), "text")
-    figures: Figures = {}
-    for one in run.aggregates("mmeval_pro"):
-        name = one.metric.replace("macro_", "Macro_Average.").replace("micro_", "Micro_Average.")
-        figures[name if one.group is None else f"{one.group.partition('=')[2]}.{name}"] = one.value or 0.0
-    return Found(figures, run, run.undecided)
+    found = figures(run.aggregates("mmeval_pro"), _dotted)
+    named = {name.replace("macro_", "Macro_Average.").replace("micro_", "Micro_Average."): value
+             for name, value in found.items()}  # fmt: skip
+    return Found(named, run, run.undecided)
 
 
 # Words and numbers
@@ -370,13 +270,9 @@ def _ocrbench(_: Entry, paths: Paths) -> Found:
 
     items = table(paths, golds=listed, facts=facts, groups=lambda row: {"question_type": row["category"]})
     run = scored(items, "text", "contains_gold")
-    figures: Figures = {}
-    for one in run.aggregates("ocrbench"):
-        name = one.metric if one.group is None else one.group.partition("=")[2]
-        figures[name] = one.value or 0.0
-    total = figures["final_score"]
-    figures |= {"Final Score": total, "Final Score Norm": total / 10, "correct": total}
-    return Found(figures, run, run.undecided)
+    parts = figures(run.aggregates("ocrbench"))
+    total = parts["final_score"]
+    return Found({**parts, "Final Score": total, "Final Score Norm": total / 10, "correct": total}, run, run.undecided)
 
 
 def _chartqa(_: Entry, paths: Paths) -> Found:
@@ -385,12 +281,12 @@ def _chartqa(_: Entry, paths: Paths) -> Found:
     lists = Step("relaxed", {"variant": "vlmevalkit"})
     runs = {"plain_gold_string": scored(items, "text", "relaxed"),
             "vlmevalkit_list_literals_split": scored(items, "text", lists)}  # fmt: skip
-    figures: Figures = {}
+    both: Figures = {}
     for name, run in runs.items():
         found = with_groups(plain(run), *GROUPS).figures
-        figures |= found | {f"{name}.{key}": value for key, value in found.items()}
+        both |= found | {f"{name}.{key}": value for key, value in found.items()}
     run = runs["plain_gold_string"]
-    return Found(figures, run, run.undecided)
+    return Found(both, run, run.undecided)
 
 
 def _vqa(_: Entry, paths: Paths) -> Found:
@@ -431,17 +327,17 @@ def _mathv_groups(item: Item) -> dict[str, str]:
 
 def _captions(tokeniser: str) -> Callable[[Entry, Paths], Found]:
     def found(_: Entry, paths: Paths) -> Found:
-        figures: Figures = {}
+        parts: Figures = {}
         runs = []
         for system, items in formats.captions(paths).items():
             run = scored(items, "text", Step("caption", {"tokeniser": tokeniser}))
             runs.append(run)
             for one in run.aggregates("captions", tokeniser=tokeniser):
                 if one.group is None and one.value is not None:
-                    figures[one.metric] = figures[f"{system.partition('_')[0]}.{one.metric}"] = one.value
-                    figures[f"published.{one.metric}"] = one.value
+                    names = (one.metric, f"{system.partition('_')[0]}.{one.metric}", f"published.{one.metric}")
+                    parts |= dict.fromkeys(names, one.value)
         whole = Run(tuple(item for run in runs for item in run.items), tuple(one for run in runs for one in run.scores))
-        return Found(figures, whole, whole.undecided, beyond=_CAPTIONS_BEYOND)
+        return Found(parts, whole, whole.undecided, beyond=_CAPTIONS_BEYOND)
 
     return found
 
@@ -459,20 +355,19 @@ _CAPTIONS_BEYOND = {
 def _mmvet(_: Entry, paths: Paths) -> Found:
     rows = [Scored(id, run, {"capability": capability}, score, True)
             for id, capability, scores in formats.mmvet(paths) for run, score in enumerate(scores)]  # fmt: skip
-    figures = {(one.group or one.metric).partition("capability=")[2] or one.metric: one.value or 0.0
-               for one in aggregate("mmvet", rows) if not (one.group or "").startswith("capabilities=")}  # fmt: skip
-    return Found(figures, Run((), ()), size=len(rows))
+    found = (one for one in aggregate("mmvet", rows) if not (one.group or "").startswith("capabilities="))
+    return Found(figures(found), Run((), ()), size=len(rows))
 
 
 def _llava_bench(_: Entry, paths: Paths) -> Found:
-    figures: Figures = {}
+    ratios: Figures = {}
     systems = formats.llava_bench(paths)
     for system, runs in systems.items():
         values = [_ratio(run) for run in runs]
         for name in (system, *re.findall(r"\d+b", system)):
-            figures |= {f"{name}[{number}]": value for number, value in enumerate(values)}
-            figures |= dict.fromkeys((f"{name}_mean_published", "score"), sum(values) / len(values))
-    return Found(figures, Run((), ()), size=sum(len(run) for runs in systems.values() for run in runs))
+            ratios |= {f"{name}[{number}]": value for number, value in enumerate(values)}
+            ratios |= dict.fromkeys((f"{name}_mean_published", "score"), sum(values) / len(values))
+    return Found(ratios, Run((), ()), size=sum(len(run) for runs in systems.values() for run in runs))
 
 
 def _ratio(rows: Sequence[tuple[str, float, float]]) -> float:
@@ -483,8 +378,7 @@ def _ratio(rows: Sequence[tuple[str, float, float]]) -> float:
 
 def _wildvision(_: Entry, paths: Paths) -> Found:
     rows = [Scored(id, 0, {}, WILDVISION_VERDICTS[verdict], True) for id, verdict in formats.wildvision(paths)]
-    figures = {(one.group or one.metric).rpartition("=")[2]: one.value or 0.0 for one in aggregate("wildvision", rows)}
-    return Found(figures, Run((), ()), size=len(rows))
+    return Found(figures(aggregate("wildvision", rows)), Run((), ()), size=len(rows))
 
 
 KINDS: Mapping[str, Callable[[Entry, Paths], Found]] = {
@@ -517,7 +411,6 @@ KINDS: Mapping[str, Callable[[Entry, Paths], Found]] = {
     "vqa_soft_accuracy_10": _vqa,
     "mtvqa_substring": _mtvqa,
     "anls": _anls("default"),
-    "anls rrc": _anls("default"),
     "anls paper": _anls("paper"),
     "anls m4c": _anls("m4c"),
     "tabmwp": _matched("tabmwp", facts=lambda row: {"unit": row.get("unit")}),
@@ -527,7 +420,6 @@ KINDS: Mapping[str, Callable[[Entry, Paths], Found]] = {
     "mathv": _mathv,
     "coco_caption": _captions("none"),
     "coco_caption after ptb tokenisation": _captions("ptb"),
-    "coco_caption_no_ptb": _captions("none"),
     "mmvet_mean": _mmvet,
     "llavaw_ratio": _llava_bench,
     "wildvision_pairwise": _wildvision,
