@@ -87,6 +87,11 @@ def listed(one: Scored, column: str) -> list[str]:
     return sorted({value.strip() for value in group_of(one, column).split(",")})
 
 
+def with_golds(scored: Sequence[Scored]) -> list[Scored]:
+    """The samples, of which one without an accepted answer counts as not measured: it cannot be compared."""
+    return [one if one.target else replace(one, value=None) for one in scored]
+
+
 def silent(used: Sequence[Scored]) -> int:
     """How many of the measured samples have no answer."""
     return sum(not one.answered for one in used)

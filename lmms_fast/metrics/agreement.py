@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
-from lmms_fast.metrics.aggregate import counted
+from lmms_fast.metrics.aggregate import counted, with_golds
+from lmms_fast.metrics.plain import as_float
 from lmms_fast.metrics.rule import Aggregator, Options
 from lmms_fast.types import Aggregate, Scored
 
@@ -18,7 +20,8 @@ def _macro_f1(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     A sample's class is its first gold; an answer that is right counts as that class, another as what it says, and none
     as a class that no gold has. F1 of a class is 2·TP / (2·TP + FP + FN), as scikit-learn has it.
     """
-    used = [one for one in scored if one.value is not None and one.target]
+    rows = with_golds(scored)
+    used = [one for one in rows if one.value is not None]
     golds = Counter(one.target[0] for one in used)
     said = Counter(one.target[0] if one.value == 1.0 else one.answer for one in used)
     right = Counter(one.target[0] for one in used if one.value == 1.0)
@@ -26,28 +29,31 @@ def _macro_f1(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     mean = math.fsum(of_class.values()) / len(of_class) if of_class else None
     parts = [counted("f1", f"class={name}", value, None, [one for one in scored if one.target[:1] == (name,)])
              for name, value in of_class.items()]  # fmt: skip
-    return [counted("macro_f1", None, mean, None, scored), *parts]
+    return [counted("macro_f1", None, mean, None, rows), *parts]
 
 
 def _spearman(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     """Spearman's rank correlation of answers and golds that are numbers; equal ones share their mean rank.
 
-    A sample whose answer is no number is left out, and counts as one without an answer. Over fewer than two samples, or
+    A sample whose answer is no number is left out, and counts as one without an answer; one whose gold is none counts
+    as not measured. Over fewer than two samples, or
     where all answers or all golds are equal, there is none.
     """
-    read = [(_number(one.answer), _number(one.target[:1])) for one in scored if one.value is not None]
-    pairs = [(answer, gold) for answer, gold in read if answer is not None and gold is not None]
+    pairs: list[tuple[float, float]] = []
+    rows: list[Scored] = []
+    for one in scored:
+        answer, gold = _number(one.answer), _number(one.target[:1])
+        if one.value is not None and answer is not None and gold is not None:
+            pairs.append((answer, gold))
+        rows.append(replace(one, value=None if gold is None else one.value, answered=answer is not None))
     value = _correlation(_ranks([answer for answer, _ in pairs]), _ranks([gold for _, gold in pairs]))
-    return [counted("spearman", None, value, None, scored)]
+    return [counted("spearman", None, value, None, rows)]
 
 
 def _number(answer: str | Sequence[str | float] | None) -> float | None:
     first = answer if isinstance(answer, str) or answer is None else next(iter(answer), None)
-    try:
-        found = float(first) if first is not None else math.nan
-    except ValueError:
-        return None
-    return found if math.isfinite(found) else None
+    found = None if first is None else as_float(str(first))
+    return found if found is not None and math.isfinite(found) else None
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

@@ -10,10 +10,9 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
 
-from lmms_fast.metrics.aggregate import counted, mean_and_error
+from lmms_fast.metrics.aggregate import counted, mean_and_error, with_golds
 from lmms_fast.metrics.plain import readings
 from lmms_fast.metrics.rule import Aggregator, Matcher, Options, one_of
 from lmms_fast.metrics.tokenise import penn_words
@@ -41,7 +40,7 @@ def _captions(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
     as not measured. Repeats of a sample share its references, which are one document to CIDEr. Its weights come from
     the samples at hand: a part of a benchmark has other numbers than the whole. Standard errors take them as given.
     """
-    rows = [one if one.target else replace(one, value=None) for one in scored]
+    rows = with_golds(scored)
     used = sorted((one for one in rows if one.value is not None), key=lambda one: (one.id, one.repeat))
     texts = [_texts(one.answer, one.target, options) for one in used]
     pairs = _numbered(texts)

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
-from lmms_fast.metrics.aggregate import counted
+from lmms_fast.metrics.aggregate import counted, with_golds
 from lmms_fast.metrics.rule import Aggregator, Matcher, Options
 from lmms_fast.types import Aggregate, Prediction, Sample, Scored
 
@@ -33,11 +33,12 @@ def _wer(prediction: Prediction, sample: Sample, _: Options) -> float:
 
 def _corpus(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     """Edits over all samples per word of their first references, in percent; lower is better. No answer is empty."""
-    used = [one for one in scored if one.value is not None and one.target]
+    rows = with_golds(scored)
+    used = [one for one in rows if one.value is not None]
     found = [_edits(one.answer, one.target) for one in used]
     words = sum(words for _, words in found)
     value = 100 * math.fsum(edits for edits, _ in found) / words if words else None
-    return [counted("wer", None, value, None, scored)]
+    return [counted("wer", None, value, None, rows)]
 
 
 def _edits(answer: str | tuple[str | float, ...] | None, target: Sequence[str]) -> tuple[int, int]:

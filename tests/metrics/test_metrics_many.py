@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -50,6 +51,16 @@ def test_majority() -> None:
     silent = [one("1", 0.0, None), one("1", 1.0, "b", "b", 1)]
     assert aggregate("majority", silent, {"k": [2]})[0].value == 1.0
     assert aggregate("majority", silent[:1], {})[0].value == 0.0
+
+
+def test_what_cannot_be_compared_is_counted() -> None:
+    """An answer that is no number is no answer; a sample without a gold is not measured."""
+    rows = [one("1", 1.0, "1", "1"), one("2", 0.0, "3", "2"), one("3", 0.0, "many", "3"), one("4", 0.0, "4", "few")]
+    [found] = aggregate("spearman", rows)
+    assert (found.value, found.n, found.n_no_answer, found.n_failed) == (pytest.approx(1.0), 3, 1, 1)
+    no_gold = [rows[0], replace(rows[1], target=())]
+    for name in ("wer", "macro_f1"):
+        assert (aggregate(name, no_gold)[0].n, aggregate(name, no_gold)[0].n_failed) == (1, 1)
 
 
 @pytest.mark.parametrize("k", [[], [0], 3, ["2"]])
