@@ -34,7 +34,7 @@ from bench.measure import publish
 from lmms_fast import evaluate
 from lmms_fast.data.feed import Selection, feed_task
 from lmms_fast.data.source import open_source
-from lmms_fast.errors import LmmsFastError
+from lmms_fast.errors import DataError, LmmsFastError
 from lmms_fast.report.result import RunResult
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.spec import Task
@@ -99,8 +99,9 @@ def write(folder: Path, times: int = 8) -> None:
     """The small datasets as copies of the hub's, with pictures declared as such; each row `times` times."""
     import datasets  # noqa: PLC0415
 
-    schemas = {where: pa.Table.from_pylist(rows).schema for where, rows in everything().datasets.items()}
-    for (repository, config, split), rows in everything().datasets.items():
+    sets = {where: [_indexed(row) for row in rows] for where, rows in everything().datasets.items()}
+    schemas = {where: pa.Table.from_pylist(rows).schema for where, rows in sets.items()}
+    for (repository, config, split), rows in sets.items():
         # On the hub a split whose answers are withheld has the other splits' columns.
         alike = [one for where, one in schemas.items() if where[:2] == (repository, config)]
         plain = pa.Table.from_pylist([_renamed(row, number) for number in range(times) for row in rows],
@@ -125,6 +126,12 @@ def _renamed(row: Mapping[str, Any], number: int) -> dict[str, Any]:
              else row[name] + 1000 * number
              for name in names if isinstance(row[name], str | int)}  # fmt: skip
     return {**row, **other}
+
+
+def _indexed(row: Mapping[str, Any]) -> Mapping[str, Any]:
+    """MMBench's English rows have their index as text, which lmms-eval's code cannot compare with a number."""
+    index = row.get("index")
+    return {**row, "index": int(index)} if isinstance(index, str) and index.isdigit() else row
 
 
 class Answering:
@@ -223,7 +230,10 @@ def compare(name: str, data: Path, folder: Path, **options: Any) -> Compared:
 
 
 def _samples(task: Task, data: Path) -> list[Sample]:
-    return [fed.sample for fed in feed_task(task, open_source(task, data), Selection(), lambda _: False)]
+    fed = list(feed_task(task, open_source(task, data), Selection(), lambda _: False))
+    if failure := next((one.failure for one in fed if one.failure), None):
+        raise DataError(failure.detail)
+    return [one.sample for one in fed]
 
 
 def _right(task: Task, data: Path, samples: Sequence[Sample]) -> Iterator[tuple[str, str]]:

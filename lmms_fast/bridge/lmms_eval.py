@@ -181,8 +181,8 @@ def _row(task: Task, opened: Any, docs: Any, number: int) -> Doc:
             messages = opened.doc_to_messages(doc)
             target = opened.doc_to_target(doc)
         turns = [{"role": one["role"], "content": _content(task, one["content"])} for one in messages]
-    except OSError:  # a picture that cannot be decoded; the sample is not measured
-        turns, target = [{"role": "user", "content": [{"image": None}]}], ()
+    except OSError as error:  # a picture that cannot be decoded, or is not there; the sample is not measured
+        turns, target = [{"role": "user", "content": [{"missing": reason(error)}]}], ()
     except UsageError:
         raise
     except Exception as error:  # the task's own code

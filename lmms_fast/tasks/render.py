@@ -247,11 +247,13 @@ class Renderer:
 
 
 def _turn(turn: Mapping[str, Any], column: str, find: _Find) -> Message:
-    """A turn as a row spells it. Raises ValueError."""
+    """A turn as a row spells it. Raises ValueError, MediaMissing."""
     role, content = turn["role"], turn["content"]
     if role not in ("system", "user", "assistant"):
         raise ValueError(f"column '{column}' holds a turn of {role!r}; known are system, user and assistant")
     items = [{"text": content}] if isinstance(content, str) else content
+    if missing := next((item["missing"] for item in items if item.get("missing")), None):
+        raise MediaMissing(missing)
     return Message(role, tuple(find(item["image"], column) if item.get("text") is None else str(item["text"])
                                for item in items))  # fmt: skip
 

@@ -202,7 +202,7 @@ class Prompt(_Strict):
     ] = ()
     turns: str | None = None
     """Instead, a column with the whole conversation: a list of ``{role, content}``, the content a text or a list of
-    ``{text: …}`` and ``{image: …}``."""
+    ``{text: …}``, ``{image: …}`` and ``{missing: …}``, the reason why a picture cannot be had."""
 
     @model_validator(mode="after")
     def _one(self) -> Prompt:

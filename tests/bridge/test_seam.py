@@ -125,7 +125,7 @@ def test_an_evaluator_that_is_not_installed(capsys: pytest.CaptureFixture[str]) 
 
 def test_a_prompt_is_parts_or_turns() -> None:
     """Never both, never neither; a turn of nobody is refused."""
-    from lmms_fast.tasks.render import Renderer
+    from lmms_fast.tasks.render import MediaMissing, Renderer
     from lmms_fast.tasks.spec import Prompt
 
     for wrong in ({}, {"user": [{"text": "x"}], "turns": "messages"}):
@@ -134,6 +134,9 @@ def test_a_prompt_is_parts_or_turns() -> None:
     task = other.load("other:one", ())
     turn = {"role": "judge", "content": "x"}
     with pytest.raises(TaskError, match="a turn of 'judge'"):
+        Renderer(task).render({"messages": [turn], "target": []}, 0, None)  # type: ignore[arg-type]
+    turn = {"role": "user", "content": [{"text": "x"}, {"missing": "it is cut off"}]}
+    with pytest.raises(MediaMissing, match="it is cut off"):
         Renderer(task).render({"messages": [turn], "target": []}, 0, None)  # type: ignore[arg-type]
     replaced = Renderer(task).render(next(other.docs()), 0, None, system_prompt="Be long.")  # type: ignore[arg-type]
     assert [(one.role, one.parts[0]) for one in replaced.messages] == [("system", "Be long."), ("user", "Row 0: ")]
