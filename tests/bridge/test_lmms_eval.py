@@ -175,7 +175,8 @@ def test_code_that_fails_is_one_sentence(stand_in: StandIn, tmp_path: Path) -> N
 @pytest.mark.usefixtures("data")
 def test_a_picture_that_cannot_be_had(stand_in: StandIn, tmp_path: Path) -> None:
     """Its sample is not measured, and says why; the others are asked."""
-    missing = OWN_CODE.replace("    return [doc", '    if "1" in doc["question"]: open("/no/such/file")\n    return [doc')
+    look = '    if "1" in doc["question"]: open("/no/such/file")\n'
+    missing = OWN_CODE.replace("    return [doc", f"{look}    return [doc")
     result = run(stand_in, own(tmp_path, code=missing))
     assert len(stand_in.asked) == 3
     assert result.examples["media"].startswith("row 1: FileNotFoundError")
