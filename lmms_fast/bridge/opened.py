@@ -7,6 +7,7 @@ import functools
 import os
 import random
 import sys
+import traceback
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,10 @@ def reason(error: BaseException) -> str:
     if inner is not None and isinstance(error, RetryError | datasets.exceptions.DatasetGenerationError):
         return reason(inner)
     lines = str(error).splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
+    if lines:
+        return f"{type(error).__name__}: {lines[0][:300]}"
+    where = traceback.extract_tb(error.__traceback__)[-1:]
+    return " ".join([type(error).__name__, *(f"in {Path(one.filename).name}, line {one.lineno}" for one in where)])
 
 
 def _advice(task: Task, data_dir: Path | None) -> str:

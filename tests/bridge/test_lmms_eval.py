@@ -161,7 +161,8 @@ def test_code_that_fails_is_one_sentence(stand_in: StandIn, tmp_path: Path) -> N
     """Before anything is sent where questions are made; the answers are kept where they are scored."""
     stand_in.behave = lambda number, body: web.json_response(completion("boom"))
     folder = own(tmp_path / "one")
-    with pytest.raises(LmmsFastError, match=r"its process_results fails on document 0: AssertionError\. The answers"):
+    where = r"its process_results fails on document 0: AssertionError in own_utils\.py, line 8\. The answers are kept"
+    with pytest.raises(LmmsFastError, match=where):
         run(stand_in, folder)
     assert len(stand_in.asked) == 4
     (folder / "tasks" / "own_utils.py").write_text(OWN_CODE.replace("assert", "#"))
