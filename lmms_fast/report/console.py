@@ -300,6 +300,8 @@ def remarks(result: RunResult) -> list[str]:
     if result.changed:
         lines.append("pictures not sent as stored: " + ", ".join(f"{why} {n}" for why, n in result.changed.items()))
     for name, task in result.tasks.items():
+        if task.prompt_variant != DEFAULT:
+            lines.append(f"{name}: asked in the prompt variant '{task.prompt_variant}'.")
         if unjudged := task.outcomes.get("not_judged"):
             lines.append(f"{name}: {unjudged} answers are recorded but have no score: only a judge model can tell, and "
                          "none is configured.")  # fmt: skip

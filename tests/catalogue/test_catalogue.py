@@ -16,12 +16,14 @@ from aiohttp import web
 from lmms_fast import evaluate
 from lmms_fast.data.feed import Selection, feed_task
 from lmms_fast.data.source import open_source
+from lmms_fast.errors import UsageError
+from lmms_fast.report.console import remarks
 from lmms_fast.report.result import RunResult
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.spec import Task
 from lmms_fast.types import Media, Sample
 from tests.catalogue.hub import everything, name_of, write
-from tests.servers.stand_in import completion
+from tests.servers.stand_in import StandIn, completion
 
 TASKS = {name: task for name in Catalog().names()
          if isinstance(task := Catalog().load(name), Task) and task.dataset.hub}  # fmt: skip
@@ -179,3 +181,18 @@ def test_dice_are_counted(by_the_fool: RunResult) -> None:
     """A rule that draws says how often; the tasks' own rules do not draw."""
     assert by_the_fool.tasks["mmmu_val"].drawn == {"lmms-eval": 1, "lmms-eval-0.7.2": 1, "official-dice": 1}
     assert [name for name, task in by_the_fool.tasks.items() if "default" in task.drawn] == []
+
+
+def test_the_prompt_that_is_meant_for_a_model(hub: Path, stand_in: StandIn, tmp_path: Path) -> None:
+    """By its name, or by the flag; what was asked is told, recorded, and makes another run."""
+    assert TASKS["textvqa_val"].variant_for("llava-hf/LLaVA-1.5-7b-hf") == "ocr"
+    assert TASKS["textvqa_val"].variant_for("Qwen/Qwen2.5-VL-7B-Instruct") == "default"
+    plain, ocr = (evaluate("textvqa_val", stand_in.url, data_dir=hub, output_dir=tmp_path / name, prompt_variant=name)
+                  for name in ("default", "ocr"))  # fmt: skip
+    hint = "Reference OCR token: STOP, GO"
+    assert [hint in str(body) for body in stand_in.asked] == [False, False, True, True]
+    assert (plain.tasks["textvqa_val"].prompt_variant, ocr.tasks["textvqa_val"].prompt_variant) == ("default", "ocr")
+    assert remarks(plain) == []
+    assert remarks(ocr) == ["textvqa_val: asked in the prompt variant 'ocr'."]
+    with pytest.raises(UsageError, match="holds another run"):
+        evaluate("textvqa_val", stand_in.url, data_dir=hub, output_dir=tmp_path / "ocr")
