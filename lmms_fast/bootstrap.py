@@ -45,7 +45,7 @@ usage: python3 -m lmms_fast.bootstrap [-v] COMMAND [ARGUMENTS]
   smoke [ARGUMENTS]   set up, then: lmms-fast eval --endpoint local --tasks smoke ARGUMENTS
   test [ARGUMENTS]    set up with the development tools, then: ruff, mypy, pytest ARGUMENTS
   lint                set up with the development tools, then: ruff, mypy
-  audit               set up with the development tools, then: pip-audit, and the fuzz tests with many examples
+  audit               set up with the development tools, then: pip-audit, the fuzz tests with many examples, long tests
   install             set up only
 
   exit codes: 0 all well · 1 a check failed, or a weakness was found · 3 (audit) nothing failed, but no list of
@@ -357,7 +357,7 @@ def checks_of(request: Request) -> dict[str, list[str]]:
     """Name → the module to run and its arguments."""
     if request.command == "audit":
         return {"pip-audit": ["pip_audit", "--format", "json", "--progress-spinner", "off"],
-                "fuzz": ["pytest", "tests/fuzz"]}  # fmt: skip
+                "fuzz": ["pytest", "tests/fuzz"], "long": ["pytest", "-m", "long"]}  # fmt: skip
     checks = {"ruff": ["ruff", "check", "."], "mypy": ["mypy"]}
     if request.command == "test":
         checks["pytest"] = ["pytest", *request.arguments]

@@ -122,7 +122,8 @@ def test_common_causes_are_named(output: str, cause: str) -> None:
 def test_each_command_has_its_checks() -> None:
     """`audit` is apart: it needs the network, and its fuzz takes minutes."""
     checks = {name: list(bootstrap.checks_of(Request(name, ("-x",), False))) for name in ("lint", "test", "audit")}
-    assert checks == {"lint": ["ruff", "mypy"], "test": ["ruff", "mypy", "pytest"], "audit": ["pip-audit", "fuzz"]}
+    assert checks == {"lint": ["ruff", "mypy"], "test": ["ruff", "mypy", "pytest"],
+                      "audit": ["pip-audit", "fuzz", "long"]}  # fmt: skip
     assert bootstrap.checks_of(Request("test", ("-x",), False))["pytest"] == ["pytest", "-x"]
     assert set(bootstrap.EXTRAS["audit"]) > set(bootstrap.EXTRAS["test"])
 

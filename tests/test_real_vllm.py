@@ -48,6 +48,9 @@ pytestmark = [
 ]
 
 
+LONG = pytest.mark.long
+
+
 def below(pid: int) -> list[int]:
     """Every process below one."""
     parents = {}
@@ -262,7 +265,7 @@ def test_its_load_is_read(served: str, tmp_path: Path) -> None:
     """Utilisation and what binds are in the manifest."""
     evaluate("smoke", served, output_dir=tmp_path / "r", repeats=4)
     timing = json.loads((tmp_path / "r" / "manifest.json").read_text())["sessions"][0]["timing"]
-    assert timing["binding"] in ("server's front end", "server's engine")
+    assert timing["binding"] in ("server's front end", "server's engine", "client")  # where the machine is busy
     assert timing["server"]["running_mean"] + timing["server"]["front_end_mean"] > 0
     assert 0 < timing["server"]["front_end_cores"] < 2
     assert timing["server"]["media_hit_share"] >= 0.5
@@ -332,7 +335,7 @@ def test_a_kept_server_is_found_again_and_stopped(
     assert gone(family)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=LONG), signal.SIGTERM, signal.SIGKILL])
 def test_signals_while_it_answers_leave_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C, SIGTERM and `kill -9` in the middle: no process, no port, and what was answered is kept."""
     process = _start_eval(tmp_path / "r", "--tasks", "smoke_yesno", "--repeats", "200")
@@ -368,9 +371,10 @@ def test_kill_9_in_start_up_leaves_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("victim", "flags"),
-    [("vllm.entrypoints.cli.main serve", ()), ("VLLM::EngineCor", ()), ("VLLM::Worker_TP", ("--tp", "2")),
-     ("guard.py", ("--tp", "2"))],
-    ids=["API server", "engine", "worker", "guard"],
+    [pytest.param("vllm.entrypoints.cli.main serve", (), id="API server"),
+     pytest.param("VLLM::EngineCor", (), id="engine", marks=LONG),
+     pytest.param("VLLM::Worker_TP", ("--tp", "2"), id="worker"),
+     pytest.param("guard.py", ("--tp", "2"), id="guard", marks=LONG)],
 )  # fmt: skip
 def test_a_server_that_is_killed_is_started_again(tmp_path: Path, victim: str, flags: tuple[str, ...]) -> None:
     """`kill -9` of one of its processes in the middle: the run goes on and every sample is answered once."""
