@@ -2,7 +2,7 @@
 
 Sources: arXiv 1504.00325 (COCO's evaluation server), tylin/coco-caption and salaniz/pycocoevalcap; CIDEr-D is arXiv
 1411.5726. METEOR and SPICE are left out: they are Java programs with data of their own, and another programme's number
-under their names would be wrong.
+under their names would be wrong. What of METEOR needs no data is in `meteor`, under the name METEOR_exact_stem.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from lmms_fast.metrics.aggregate import counted, mean_and_error, with_golds
+from lmms_fast.metrics.meteor import meteor
 from lmms_fast.metrics.plain import readings
-from lmms_fast.metrics.rule import Aggregator, Matcher, Options, one_of
+from lmms_fast.metrics.rule import FLAG, Aggregator, Matcher, Options, one_of
 from lmms_fast.metrics.tokenise import penn_words
 from lmms_fast.types import Aggregate, Prediction, Sample, Scored
 
@@ -34,7 +35,7 @@ def _caption(prediction: Prediction, sample: Sample, options: Options) -> float:
 
 
 def _captions(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
-    """CIDEr, Bleu_1 to Bleu_4 and ROUGE_L; `metric_prefix` before each name.
+    """CIDEr, Bleu_1 to Bleu_4 and ROUGE_L, with `meteor` METEOR_exact_stem too; `metric_prefix` before each name.
 
     Option `tokeniser` as for the matcher `caption`. No answer is an empty caption. A sample without references counts
     as not measured. Repeats of a sample share its references, which are one document to CIDEr. Its weights come from
@@ -51,7 +52,7 @@ def _captions(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
         numbers = ((one.id, value) for one, value in zip(used, values, strict=True))
         return counted(prefix + name, None, *mean_and_error(numbers), rows)
 
-    return [
+    found = [
         mean("CIDEr", cider(pairs, list(documents.values()))),
         *(
             counted(f"{prefix}Bleu_{order}", None, value if used else None, None, rows)
@@ -59,6 +60,9 @@ def _captions(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
         ),
         mean("ROUGE_L", (rouge_l(caption, references) for caption, references in texts)),
     ]
+    if options.get("meteor", False):
+        found.append(counted(f"{prefix}METEOR_exact_stem", None, meteor(texts) if used else None, None, rows))
+    return found
 
 
 def _texts(
@@ -171,8 +175,8 @@ AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
     {
         "captions": Aggregator(
             _captions,
-            frozenset({"tokeniser", "metric_prefix"}),
-            one_of("report", tokeniser=_TOKENISERS),
+            frozenset({"tokeniser", "metric_prefix", "meteor"}),
+            one_of("report", tokeniser=_TOKENISERS, meteor=FLAG),
             whole=True,
             bounded=False,
         )

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics import MATCHERS, Step, aggregate, check_aggregate, scoring
 from lmms_fast.metrics.captions import rouge_l
+from lmms_fast.metrics.meteor import aligned, meteor
 from lmms_fast.metrics.tokenise import penn_words
 from lmms_fast.types import Prediction, Sample, Scored
 from tests.metrics.clock import cpu_s
@@ -187,3 +188,81 @@ def test_wrong_options_are_named() -> None:
         check_aggregate("captions", {"tokeniser": "13a"}, ())
     with pytest.raises(TaskError, match="allowed: ptb, none"):
         scoring("text", Step("caption", {"tokeniser": "13a"}))
+    with pytest.raises(TaskError, match="`meteor` is 1"):
+        check_aggregate("captions", {"meteor": 1}, ())
+
+
+def test_meteor_by_hand() -> None:
+    """METEOR 1.5's formula over exact and stem matches, in one caption."""
+    same = "a dog runs on grass"
+    assert meteor([(same, [same])]) == 1.0  # no penalty where the texts are one run
+    assert meteor([(same, ["two cats sleep"])]) == meteor([("", [same])]) == meteor([("", [""])]) == meteor([]) == 0.0
+    # The same words in two runs: "on grass", "a dog runs".
+    assert meteor([("on grass a dog runs", [same])]) == pytest.approx(1 - 0.6 * (2 / 5) ** 0.2)
+    # Matches with another word between are runs of their own: 3 of 4 content words, 3 of 3 in the reference.
+    mean = 1 / (0.15 / 0.75 + 0.85 / 1)
+    assert meteor([("dogs cats red sofa", ["dogs red sofa"])]) == pytest.approx(mean * (1 - 0.6 * (2 / 3) ** 0.2))
+
+
+def test_meteor_weighs_stems_and_function_words() -> None:
+    """A stem match is worth 0.6; a content word is worth three function words."""
+    assert meteor([("dogs running", ["dog runs"])]) == pytest.approx(0.6)  # one run of all words: no penalty
+    # "the" of "the dog" against "the cat": 0.25 of 0.25 + 0.75, one run of one match.
+    assert meteor([("the dog", ["the cat"])]) == pytest.approx(0.25 * (1 - 0.6))
+    assert meteor([("big dog", ["small dog"])]) == pytest.approx(0.5 * (1 - 0.6))
+
+
+def test_meteor_reads_words_as_its_normaliser() -> None:
+    """Hyphens part words, case does not count; the words of the reference's tokeniser are the plain text's."""
+    assert meteor([("A red-and-white T-shirt", ["a red and white t shirt"])]) == 1.0
+    assert meteor([("a dog 's bowl", ["a dog ' s bowl"])]) == 1.0
+
+
+def test_meteor_of_a_corpus() -> None:
+    """Counts are summed, each caption's with its best reference: not the mean of the captions' scores."""
+    first, second = ("big dog", ["red sofa", "small dog", "big dog"]), ("cat x y z", ["cat"])
+    # Matched 2 + 1 of 2 + 4 and of 2 + 1; a caption equal to its reference adds no run.
+    mean = 1 / (0.15 / (3 / 6) + 0.85 / 1)
+    assert meteor([first, second]) == pytest.approx(mean * (1 - 0.6 * (1 / 3) ** 0.2))
+
+
+def test_meteor_is_reported_when_asked_for() -> None:
+    """Last, under a name that is not METEOR's, and in any order the same."""
+    found = aggregate("captions", rows(), {"meteor": True, "metric_prefix": "coco_"})
+    assert found[-1].metric == "coco_METEOR_exact_stem"
+    assert 0 < (found[-1].value or 0) < 1
+    assert (found[-1].n, found[-1].n_failed, found[-1].stderr) == (3, 0, None)
+    many = [replace(one, id=f"{one.id}/{copy}") for copy in range(9) for one in rows()]
+    mixed = random.Random(0).sample(many, len(many))
+    assert aggregate("captions", mixed, {"meteor": True})[-1] == aggregate("captions", many, {"meteor": True})[-1]
+    assert aggregate("captions", [], {"meteor": True})[-1].value is None
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=7), st.lists(st.sampled_from("abcd"), max_size=7))
+def test_alignments_have_most_pairs_and_fewest_runs(ours: list[str], theirs: list[str]) -> None:
+    """Each place once, equal words, as many pairs as there can be; no alignment of short texts has fewer runs."""
+    pairs = aligned(ours, theirs)
+    assert all(ours[here] == theirs[there] for here, there in pairs)
+    assert len({there for _, there in pairs}) == len({here for here, _ in pairs}) == len(pairs)
+    assert len(pairs) == sum(min(ours.count(word), theirs.count(word)) for word in "abc")
+
+    def runs(found: list[tuple[int, int]]) -> int:
+        return sum((here - 1, there - 1) not in found for here, there in found)
+
+    def all_of(here: int, taken: tuple[tuple[int, int], ...]) -> list[tuple[tuple[int, int], ...]]:
+        if here == len(ours):
+            return [taken]
+        used = {there for _, there in taken}
+        steps = [taken, *((*taken, (here, there)) for there in range(len(theirs))
+                          if theirs[there] == ours[here] and there not in used)]  # fmt: skip
+        return [one for step in steps for one in all_of(here + 1, step)]
+
+    if len(ours) <= 4 and len(theirs) <= 5:
+        assert runs(pairs) == min(runs(list(one)) for one in all_of(0, ()) if len(one) == len(pairs))
+
+
+@pytest.mark.parametrize("piece", ["a ", "dog ", "a b ", "running ", "x", "'", "-", "1,", "a'", ". "])
+def test_hostile_length_is_no_trouble_to_meteor(piece: str) -> None:
+    """20,000 characters of anything against as many: words beyond the 200th are not read."""
+    text = (piece * 20_000)[:20_000]
+    assert cpu_s(lambda: meteor([(text, [text])]), 0.3) < 0.5
