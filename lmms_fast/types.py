@@ -140,6 +140,12 @@ class Prediction:
     rule: str
     """Which rule decided, for the sample browser."""
 
+    @property
+    def first(self) -> str | float:
+        """The answer, of several readings the first; "" where there is none."""
+        found = self.answer[0] if isinstance(self.answer, tuple) else self.answer
+        return "" if found is None else found
+
 
 @dataclass(frozen=True, slots=True)
 class Score:

@@ -19,11 +19,7 @@ from lmms_fast.errors import StorageError, UsageError
 from lmms_fast.journal.records import Record
 from lmms_fast.journal.rundir import RunDir, recorded_spec
 from lmms_fast.journal.store import Journal
-from lmms_fast.metrics import (
-    AGGREGATORS,
-    aggregate_with_bounds,
-    group_mean,
-)
+from lmms_fast.metrics import AGGREGATORS, aggregate_with_bounds, group_mean
 from lmms_fast.metrics.mmmu import RANDOM
 from lmms_fast.report.submission import Written, submission
 from lmms_fast.report.verdict import (
@@ -44,6 +40,7 @@ from lmms_fast.tasks.spec import DEFAULT, Group, Task
 from lmms_fast.types import Aggregate, Failure, Outcome, Response, Score, Scored, Together
 
 _ANSWER_FIELDS = tuple(field.name for field in fields(Response) if field.name != "key")
+
 
 @dataclass(frozen=True, slots=True)
 class Longer:

@@ -14,7 +14,7 @@ import orjson
 from lmms_fast.errors import TaskError
 from lmms_fast.journal.records import Record
 from lmms_fast.metrics import strip_reasoning
-from lmms_fast.tasks.render import environment
+from lmms_fast.tasks.render import environment, expression
 from lmms_fast.tasks.spec import Task
 from lmms_fast.types import Outcome, Prediction, Response
 
@@ -74,8 +74,7 @@ class _Writer(Submission):
         assert task.submission is not None
         env = environment(task.tables)
         try:
-            self._fields = {name: env.compile_expression(text, undefined_to_none=False)
-                            for name, text in task.submission.record.items()}  # fmt: skip
+            self._fields = {name: expression(env, text) for name, text in task.submission.record.items()}
         except jinja2.TemplateSyntaxError as error:
             raise TaskError(f"{task.file}: submission: {error}.") from None
         self._file = task.file
@@ -85,10 +84,9 @@ class _Writer(Submission):
         if not isinstance(outcome, Response) or prediction is None:
             self.missing += 1
             return
-        answer = prediction.answer[0] if isinstance(prediction.answer, tuple) else prediction.answer
         names = {
             **{key: record[key] for key in ("id", "row", "target", "choices", "groups", "facts")},
-            "answer": "" if answer is None else answer,
+            "answer": prediction.first,
             "response": strip_reasoning(outcome.text),
         }
         values = {name: self._value(name, names) for name in self._fields}
@@ -100,26 +98,29 @@ class _Writer(Submission):
 
     def _value(self, field: str, names: Mapping[str, Any]) -> Any:
         try:
-            value = self._fields[field](names)
-            if isinstance(value, jinja2.Undefined):
-                str(value)  # raises, as it would in a template
+            return self._fields[field](names)
         except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
             raise TaskError(f"{self._file}: submission.record.{field}: {error}.") from None
-        return value
 
 
 @contextlib.contextmanager
-def _json_list(path: Path, _: list[str]) -> Iterator[_Put]:
+def _json(path: Path, brackets: tuple[bytes, bytes], piece: Callable[[Mapping[str, Any]], bytes]) -> Iterator[_Put]:
+    """A list or an object, a line for each record's piece of it."""
+    opening, closing = brackets
     with path.open("wb") as file:
-        start = b"[\n"
+        before = opening + b"\n"
 
         def put(record: Mapping[str, Any]) -> None:
-            nonlocal start
-            file.write(start + orjson.dumps(record))
-            start = b",\n"
+            nonlocal before
+            file.write(before + piece(record))
+            before = b",\n"
 
         yield put
-        file.write((start if start == b"[\n" else b"\n") + b"]\n")
+        file.write((b"\n" if before == b",\n" else before) + closing + b"\n")
+
+
+def _json_list(path: Path, _: list[str]) -> contextlib.AbstractContextManager[_Put]:
+    return _json(path, (b"[", b"]"), orjson.dumps)
 
 
 @contextlib.contextmanager
@@ -132,18 +133,11 @@ def _json_lines(path: Path, _: list[str]) -> Iterator[_Put]:
         yield put
 
 
-@contextlib.contextmanager
-def _json_map(path: Path, _: list[str]) -> Iterator[_Put]:
-    with path.open("wb") as file:
-        start = b"{\n"
+def _json_map(path: Path, _: list[str]) -> contextlib.AbstractContextManager[_Put]:
+    def member(record: Mapping[str, Any]) -> bytes:
+        return orjson.dumps(str(record["key"])) + b": " + orjson.dumps(record["value"])
 
-        def put(record: Mapping[str, Any]) -> None:
-            nonlocal start
-            file.write(start + orjson.dumps(str(record["key"])) + b": " + orjson.dumps(record["value"]))
-            start = b",\n"
-
-        yield put
-        file.write((start if start == b"{\n" else b"\n") + b"}\n")
+    return _json(path, (b"{", b"}"), member)
 
 
 @contextlib.contextmanager

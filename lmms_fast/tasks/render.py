@@ -57,6 +57,19 @@ def environment(tables: Mapping[str, Any]) -> jinja2.Environment:
     return found
 
 
+def expression(env: jinja2.Environment, text: str) -> Callable[[Mapping[str, Any]], Any]:
+    """What a Jinja expression makes of names; one that does not exist raises, as it would in a template."""
+    compiled = env.compile_expression(text, undefined_to_none=False)
+
+    def evaluate(names: Mapping[str, Any]) -> Any:
+        value = compiled(names)
+        if isinstance(value, jinja2.Undefined):
+            str(value)  # raises
+        return value
+
+    return evaluate
+
+
 class Renderer:
     """A task's templates, compiled once. Without `remote`, rows that name media by address are refused."""
 
@@ -161,15 +174,7 @@ class Renderer:
             raise TaskError(f"{self._task.file}: row {row}: {error}. The row has: {columns}.") from None
 
     def _expression(self, text: str | None) -> Callable[[Mapping[str, Any]], Any]:
-        compiled = self._env.compile_expression(text or "", undefined_to_none=False)
-
-        def evaluate(names: Mapping[str, Any]) -> Any:
-            value = compiled(names)
-            if isinstance(value, jinja2.Undefined):
-                str(value)  # raises, as it would in a template
-            return value
-
-        return evaluate
+        return expression(self._env, text or "")
 
     def _choices_rule(self) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
         declared = self._task.choices

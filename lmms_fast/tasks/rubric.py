@@ -30,11 +30,10 @@ class Asker:
     def question(self, record: Mapping[str, Any], response: str, prediction: Prediction) -> tuple[Message, ...]:
         """The turns, as text, for a sample as the journal has it. Raises TaskError if a template does not fit it."""
         choices = tuple(record["choices"])
-        answer = prediction.answer[0] if isinstance(prediction.answer, tuple) else prediction.answer
         names = {
             "question": "\n".join(part for part in record["messages"][-1]["parts"] if isinstance(part, str)),
             "response": response,
-            "answer": "" if answer is None else answer,
+            "answer": prediction.first,
             "target": list(record["target"]),
             "choices": choices,
             "choices_text": choices_text(choices),

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from lmms_fast.tasks.spec import Task
 from lmms_fast.types import Media, Sample
 from tests.catalogue.hub import everything, name_of, write
 from tests.servers.stand_in import StandIn, completion
+from tests.servers.thread import served
 
 TASKS = {name: task for name in Catalog().names()
          if isinstance(task := Catalog().load(name), Task) and task.dataset.hub}  # fmt: skip
@@ -111,26 +110,10 @@ def fool() -> Iterator[str]:
 
 
 def _serving(oracle: Oracle) -> Iterator[str]:
-    loop = asyncio.new_event_loop()
     app = web.Application(client_max_size=1 << 30)
     app.add_routes([web.get("/v1/models", oracle.models), web.post("/v1/chat/completions", oracle.chat)])
-    runner = web.AppRunner(app)
-
-    async def start() -> int:
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        port: int = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
-        return port
-
-    port = loop.run_until_complete(start())
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{port}/v1"
-    asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with served(app) as url:
+        yield f"{url}/v1"
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
+
+from tests.servers.thread import served
 
 
 @dataclass
@@ -139,37 +140,15 @@ def _is_large(path: str) -> bool:
 def serving(folder: Path) -> Iterator[Hub]:
     """The server on loopback."""
     hub = Hub(folder)
-    loop = asyncio.new_event_loop()
-    started = threading.Event()
-
-    async def start() -> web.AppRunner:
-        app = web.Application()
-        for path, handler in (
-            ("/api/datasets/{owner}/{name}", hub.info),
-            ("/api/datasets/{owner}/{name}/revision/{revision}", hub.info),
-            ("/api/datasets/{owner}/{name}/tree/{revision}", hub.tree),
-            ("/api/datasets/{owner}/{name}/tree/{revision}/{path:.+}", hub.tree),
-            ("/datasets/{owner}/{name}/resolve/{revision}/{path:.+}", hub.file),
-        ):
-            app.router.add_get(path, handler)
-        app.router.add_post("/api/datasets/{owner}/{name}/paths-info/{revision}", hub.paths)
-        runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        hub.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        return runner
-
-    def serve() -> None:
-        asyncio.set_event_loop(loop)
-        runner = loop.run_until_complete(start())
-        started.set()
-        loop.run_forever()
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    started.wait()
-    yield hub
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
+    app = web.Application()
+    for path, handler in (
+        ("/api/datasets/{owner}/{name}", hub.info),
+        ("/api/datasets/{owner}/{name}/revision/{revision}", hub.info),
+        ("/api/datasets/{owner}/{name}/tree/{revision}", hub.tree),
+        ("/api/datasets/{owner}/{name}/tree/{revision}/{path:.+}", hub.tree),
+        ("/datasets/{owner}/{name}/resolve/{revision}/{path:.+}", hub.file),
+    ):
+        app.router.add_get(path, handler)
+    app.router.add_post("/api/datasets/{owner}/{name}/paths-info/{revision}", hub.paths)
+    with served(app) as hub.url:
+        yield hub
