@@ -100,6 +100,19 @@ class SampleDone:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """A judge's reply to a question about an answer is there, or will not come."""
+
+    task: str
+    key: str
+    value: float | None
+    """The answer's score, where this reply alone decides it."""
+    failure: str | None
+    attempts: int
+    """Requests made for it; 0 for one that was known, or could not be sent."""
+
+
+@dataclass(frozen=True, slots=True)
 class LoadRead:
     """A server said how busy it is."""
 
@@ -125,6 +138,6 @@ class Notice:
 
 Event = (
     ServerPhase | TaskSized | Ready | FeedDone | LimitChanged | EndpointState | RequestStarted | RequestRetried
-    | SampleDone | LoadRead | Timed | Notice
+    | SampleDone | Judged | LoadRead | Timed | Notice
 )
 Notify = Callable[[Event], None]

@@ -39,6 +39,23 @@ def _option(flag: str, text: str, *more: str) -> Any:
     return typer.Option(flag, *more, help=text, envvar=f"LMMS_FAST_{name}")
 
 
+_JUDGE = _option("--judge", "Model that scores what rules cannot (free-form answers). Default with --judge-endpoint: "
+                 "the one it serves.", "--judge-model")  # fmt: skip
+_JUDGE_ENDPOINT = _option("--judge-endpoint", "Where the judge is: local, a URL or a preset; repeat for a pool. "
+                          "Default: --endpoint. The same model there is not launched twice; another vLLM is launched "
+                          "beside the first where GPUs or their memory allow it, else after it.")  # fmt: skip
+_JUDGE_CONCURRENCY = _option("--judge-concurrency", "Requests in flight at the judge: a number, or auto (default).")
+_JUDGE_API_KEY_ENV = _option("--judge-api-key-env", "Environment variable that holds the judge's key.")
+_JUDGE_GEN = _option("--judge-gen", "Request field for the judge as KEY=VALUE; repeat. (temperature=null leaves it to "
+                     "the provider.)")  # fmt: skip
+_JUDGE_TP = _option("--judge-tp", "Local judge: tensor parallel size.")
+_JUDGE_CACHE = _option("--judge-cache/--no-judge-cache", "Take judgements of other runs for the same question, "
+                       "reference, answer, rubric and judge (default), or ask again.")  # fmt: skip
+_JUDGE_AUDIT = _option("--judge-audit", "Share of the judged samples, such as 5%, that a second judge scores, too.")
+_AUDIT_JUDGE = _option("--audit-judge", "The second judge's model.")
+_AUDIT_ENDPOINT = _option("--audit-endpoint", "Where the second judge is. Default: --judge-endpoint.")
+
+
 @app.command("eval", epilog=_EXIT_CODES)
 def evaluate(
     tasks: Annotated[str | None, _option("--tasks", "Tasks, groups, wildcards, YAML paths, data files (TSV, "
@@ -89,6 +106,16 @@ def evaluate(
         str | None, _option("--scoring", "Report the same answers by these named rules too (such as lmms-eval), "
                             "comma-separated, beside the benchmark's own.")
     ] = None,
+    judge: Annotated[str | None, _JUDGE] = None,
+    judge_endpoint: Annotated[list[str] | None, _JUDGE_ENDPOINT] = None,
+    judge_concurrency: Annotated[str | None, _JUDGE_CONCURRENCY] = None,
+    judge_api_key_env: Annotated[str | None, _JUDGE_API_KEY_ENV] = None,
+    judge_gen: Annotated[list[str] | None, _JUDGE_GEN] = None,
+    judge_tp: Annotated[int | None, _JUDGE_TP] = None,
+    judge_cache: Annotated[bool | None, _JUDGE_CACHE] = None,
+    judge_audit: Annotated[str | None, _JUDGE_AUDIT] = None,
+    audit_judge: Annotated[str | None, _AUDIT_JUDGE] = None,
+    audit_endpoint: Annotated[list[str] | None, _AUDIT_ENDPOINT] = None,
     max_tokens: Annotated[int | None, _option("--max-tokens", "Answer length instead of the task's.")] = None,
     temperature: Annotated[float | None, _option("--temperature", "Instead of the task's.")] = None,
     top_p: Annotated[float | None, _option("--top-p", "Instead of the task's.")] = None,
@@ -173,6 +200,9 @@ def resume(
         str | None, typer.Option("--api-key-env", help="Environment variable that holds the key: to be given again, "
                                  "and always where a key is to go to a URL elsewhere than on this machine.")
     ] = None,
+    judge_api_key_env: Annotated[
+        str | None, typer.Option("--judge-api-key-env", help="The same for the judge's key.")
+    ] = None,
 ) -> None:
     """Continue a run that was interrupted, with the settings it was started with.
 
@@ -181,7 +211,9 @@ def resume(
     """
     from lmms_fast.cli import again, execute
 
-    raise typer.Exit(execute.execute(again.spec_again(run, include_path or (), api_key_env, _server_args)))
+    raise typer.Exit(execute.execute(again.spec_again(
+        run, include_path or (), api_key_env, _server_args, judge_api_key_env
+    )))
 
 
 @app.command()
@@ -192,12 +224,33 @@ def score(
     scoring: Annotated[
         str | None, _option("--scoring", "Named rules to report beside the benchmark's own (such as lmms-eval).")
     ] = None,
+    judge: Annotated[str | None, _JUDGE] = None,
+    judge_endpoint: Annotated[list[str] | None, _JUDGE_ENDPOINT] = None,
+    judge_concurrency: Annotated[str | None, _JUDGE_CONCURRENCY] = None,
+    judge_api_key_env: Annotated[str | None, _JUDGE_API_KEY_ENV] = None,
+    judge_gen: Annotated[list[str] | None, _JUDGE_GEN] = None,
+    judge_tp: Annotated[int | None, _JUDGE_TP] = None,
+    judge_cache: Annotated[bool | None, _JUDGE_CACHE] = None,
+    judge_audit: Annotated[str | None, _JUDGE_AUDIT] = None,
+    audit_judge: Annotated[str | None, _AUDIT_JUDGE] = None,
+    audit_endpoint: Annotated[list[str] | None, _AUDIT_ENDPOINT] = None,
+    budget: Annotated[str | None, _option("--budget", "End when the judging has spent so much, as for `eval`.")] = None,
+    data_dir: Annotated[Path | None, _option("--data-dir", "Where the data are now, for a judge that is shown "
+                                             "pictures. Default: where they were.")] = None,
+    json: Annotated[bool, _option("--json", "Events as JSON lines on standard output, the results last.")] = False,
 ) -> None:
-    """Score a run's stored responses again, with the tasks' rules as they are now; no model, no dataset."""
-    from lmms_fast.api import rescore
+    """Score a run's stored responses again, with the tasks' rules as they are now; the model is not asked anything.
+
+    With --judge, what rules cannot tell is judged by that model, in place of the judge before; what it has said of the
+    same answers already is not asked again:
+
+    lmms-fast score runs/mine --judge gpt-4o --judge-endpoint openai
+    """
+    ours = ("run", "json", "ours")
+    flags = {name: value for name, value in locals().items() if name not in ours and value not in (None, ())}
     from lmms_fast.cli import execute
 
-    execute.print_result(rescore(run, include_path or (), scoring.split(",") if scoring else ()))
+    raise typer.Exit(execute.score(run, flags, json=json))
 
 
 _server_args: list[str] = []

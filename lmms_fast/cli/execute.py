@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
-from lmms_fast.cli import tasks
+from lmms_fast.api import rescore
+from lmms_fast.cli import again, tasks
 from lmms_fast.config.spec import RunSpec, make_spec
 from lmms_fast.errors import EXIT_NOT_MEASURED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM, UsageError
-from lmms_fast.pipeline.run import run, run_to_end
+from lmms_fast.events import Notify
+from lmms_fast.journal.rundir import recorded_spec
+from lmms_fast.pipeline.run import rejudge, run, run_to_end
 from lmms_fast.pipeline.stop import Stop
 from lmms_fast.report.console import JsonLines, LiveView, remarks, score_table
-from lmms_fast.report.result import RunResult, as_json
+from lmms_fast.report.result import RunResult, as_json, check_scorings, load, recorded_tasks
 from lmms_fast.types import TRANSIENT
 
 
@@ -33,6 +37,26 @@ def dry_run(spec: RunSpec) -> None:
 
 def execute(spec: RunSpec, *, json: bool = False, quiet: bool = False, verbose: bool = False) -> int:
     """Run, show, print; the exit code."""
+    return _execute(spec, lambda notify, stop: run(spec, notify, stop), json=json, quiet=quiet, verbose=verbose)
+
+
+def score(path: Path, flags: dict[str, Any], *, json: bool = False) -> int:
+    """Score again, after asking a judge if one is named; the exit code."""
+    include = tuple(flags.pop("include_path", ()))
+    if not flags.get("judge") and not flags.get("judge_endpoint"):
+        print_result(rescore(path, include, flags.get("scoring", "").split(",") if flags.get("scoring") else ()))
+        return EXIT_OK
+    with load(path) as directory:
+        chosen = recorded_tasks(directory, include)
+        spec = again.judge_spec(path, recorded_spec(path, directory.manifest()), given(flags))
+        check_scorings(chosen.tasks, spec.scoring)
+        return _execute(spec, lambda notify, stop: rejudge(directory, spec, chosen, notify, stop), json=json)
+
+
+def _execute(
+    spec: RunSpec, work: Callable[[Notify, Stop], Coroutine[Any, Any, RunResult]], *, json: bool = False,
+    quiet: bool = False, verbose: bool = False,
+) -> int:  # fmt: skip
     caught: list[int] = []
     stop = Stop()
 
@@ -50,7 +74,7 @@ def execute(spec: RunSpec, *, json: bool = False, quiet: bool = False, verbose: 
 
         for number in _SIGNALS:
             loop.add_signal_handler(number, signalled, number)
-        return await run(spec, notify, stop)
+        return await work(notify, stop)
 
     with LiveView(quiet=quiet or json, verbose=verbose) as view:
         notify = JsonLines(sys.stdout) if json else view
@@ -85,7 +109,7 @@ def print_result(result: RunResult) -> None:
 
 
 def _verdict(spec: RunSpec, result: RunResult, stop: Stop, caught: list[int]) -> int:
-    failed, samples = result.failed, result.samples
+    failed, samples, unjudged = result.failed, result.samples, result.not_judged
     allowed = spec.max_failures * samples if spec.max_failures < 1 else spec.max_failures
     said: list[str] = []
     if stop.reason is not None:
@@ -98,6 +122,9 @@ def _verdict(spec: RunSpec, result: RunResult, stop: Stop, caught: list[int]) ->
             f"{failed} of {samples} samples could not be measured, more than --max-failures allows. The scores rest on "
             f"the others. {again}; --retry-failed all asks every one."
         )
+    if unjudged and failed + unjudged > allowed:
+        said.append(f"{unjudged} of {samples} answers should have been judged and have no score, more than "
+                    "--max-failures allows. The same command asks the judge what it can still be asked.")  # fmt: skip
     if said:
         _loudly("\n".join(said))
     if caught:
@@ -115,20 +142,27 @@ def _loudly(text: str) -> None:
 
 def spec_from(config: Path | None, flags: dict[str, Any]) -> RunSpec:
     """The spec of a command line: flags over the file of --config. Raises UsageError."""
-    given = dict(flags)
-    if "concurrency" in given and given["concurrency"].isdigit():
-        given["concurrency"] = int(given["concurrency"])
-    if "gen" in given:
-        given["gen"] = dict(_pair(item) for item in given["gen"])
-    if "extra_body" in given:
-        given["extra_body"] = _json_object(given["extra_body"])
-    return make_spec({"tasks": (), **_config(config), **given})
+    return make_spec({"tasks": (), **_config(config), **given(flags)})
 
 
-def _pair(text: str) -> tuple[str, Any]:
+def given(flags: dict[str, Any]) -> dict[str, Any]:
+    """Flags as a spec has them. Raises UsageError."""
+    read = dict(flags)
+    for name in ("concurrency", "judge_concurrency"):
+        if name in read and read[name].isdigit():
+            read[name] = int(read[name])
+    for name in ("gen", "judge_gen"):
+        if name in read:
+            read[name] = dict(_pair(name.replace("_", "-"), item) for item in read[name])
+    if "extra_body" in read:
+        read["extra_body"] = _json_object(read["extra_body"])
+    return read
+
+
+def _pair(flag: str, text: str) -> tuple[str, Any]:
     name, sign, value = text.partition("=")
     if not sign or not name:
-        raise UsageError(f"--gen {text}: write KEY=VALUE.")
+        raise UsageError(f"--{flag} {text}: write KEY=VALUE.")
     return name, yaml.safe_load(value)
 
 

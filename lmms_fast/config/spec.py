@@ -42,6 +42,17 @@ class RunSpec(BaseModel):
     prompt_variant: str | None = None
     scoring: tuple[str, ...] = ()
 
+    judge: str | None = None
+    judge_endpoint: tuple[str, ...] = ()
+    judge_concurrency: int | Literal["auto"] = "auto"
+    judge_api_key_env: str | None = None
+    judge_gen: dict[str, Any] = {}
+    judge_tp: int = Field(default=1, ge=1)
+    judge_cache: bool = True
+    judge_audit: str | None = None
+    audit_judge: str | None = None
+    audit_endpoint: tuple[str, ...] = ()
+
     max_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0)
     top_p: float | None = Field(default=None, gt=0, le=1)
@@ -65,7 +76,7 @@ class RunSpec(BaseModel):
     fresh: bool = False
     profile: bool = False
 
-    @field_validator("tasks", "endpoint", "sample_ids", "scoring", mode="before")
+    @field_validator("tasks", "endpoint", "judge_endpoint", "audit_endpoint", "sample_ids", "scoring", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         items = [value] if isinstance(value, str) else value
@@ -76,17 +87,25 @@ class RunSpec(BaseModel):
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | Path) else value
 
-    @field_validator("limit", "max_time", mode="before")
+    @field_validator("limit", "max_time", "judge_audit", mode="before")
     @classmethod
     def _number_as_text(cls, value: Any) -> Any:
         return f"{value:g}" if isinstance(value, int | float) else value
 
-    @field_validator("concurrency")
+    @field_validator("concurrency", "judge_concurrency")
     @classmethod
     def _positive(cls, value: int | str) -> int | str:
         if isinstance(value, int) and value < 1:
             raise ValueError("give a number of requests of at least 1, or auto")
         return value
+
+    @model_validator(mode="after")
+    def _an_audit_is_whole(self) -> RunSpec:
+        if (self.judge_audit is None) != (self.audit_judge is None):
+            raise ValueError("--judge-audit (a share such as 5%) and --audit-judge (a model) go together")
+        if self.audit_judge is not None and not (self.judge or self.judge_endpoint):
+            raise ValueError("--judge-audit compares with a judge; name it with --judge")
+        return self
 
     @model_validator(mode="after")
     def _media_settings_belong_to_the_launch(self) -> RunSpec:
@@ -96,6 +115,17 @@ class RunSpec(BaseModel):
             flag = "--" + name.replace("_", "-")
             raise ValueError(f"vLLM takes {name} at its launch, not per request; write `-- {flag} '{{…}}'` instead")
         return self
+
+
+def parse_share(text: str) -> float:
+    """``5%`` or ``0.05``. Raises UsageError."""
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise UsageError(f"--judge-audit {text}: write a share of the judged samples, such as 5% or 0.05.")
+    return value
 
 
 def make_spec(values: dict[str, Any]) -> RunSpec:

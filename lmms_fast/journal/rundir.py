@@ -38,9 +38,14 @@ class RunDir:
         return self.path / "journal.jsonl"
 
     @property
-    def server_log(self) -> Path:
-        """Log of a vLLM that this run launched."""
-        return self.path / "server.log"
+    def judgements(self) -> Path:
+        """The journal of what judges were asked about the answers, and what they said."""
+        return self.path / "judgements.jsonl"
+
+    def server_log(self, role: str, number: int) -> Path:
+        """Log of a vLLM that this run launched, as the model's or a judge's; `number` counts those that died before."""
+        name = "server" if role == "model" else f"{role}_server"
+        return self.path / (f"{name}.{number}.log" if number else f"{name}.log")
 
     def samples(self, task: str) -> Path:
         """Per-sample file of a task."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ class Journal:
             os.ftruncate(self._fd, self._end)
         except OSError as error:
             raise StorageError(f"{path}: cannot be opened ({error.strerror}).") from None
+        self._news = threading.Condition()
+        self._last = False
+        self._reader: BinaryIO | None = None
 
     def append(self, sample: Record, outcome: Outcome, max_tokens: int | None = None) -> None:
         """Store an outcome; the newest line of a key counts. With `max_tokens` it stands beside the key's first
@@ -54,7 +58,9 @@ class Journal:
             ) from None
         index = self.index if max_tokens is None else self.longer
         index[outcome.key] = _entry(self._end, sample, outcome, max_tokens)
-        self._end += len(line)
+        with self._news:
+            self._end += len(line)
+            self._news.notify_all()
 
     def _write(self, line: bytes) -> None:
         view = memoryview(line)
@@ -65,6 +71,35 @@ class Journal:
         """Whether a resume leaves this key alone: answered, or failed in a way that trying again cannot mend."""
         entry = self.index.get(key)
         return entry is not None and (not entry.failure or (entry.final and not retry_final))
+
+    def outcome(self, key: str) -> Outcome | None:
+        """A key's newest."""
+        entry = self.index.get(key)
+        if entry is None:
+            return None
+        self._reader = self._reader or self._path.open("rb")
+        return _line_at(self._reader, entry)[1]
+
+    def follow(self) -> Iterator[tuple[Record, Outcome]]:
+        """Every line in the order they were written, then each as it comes, until `no_more`. For a thread of its own:
+        a reader that falls behind holds up nobody, since what waits for it is the file."""
+        with self._path.open("rb") as file:
+            while True:
+                with self._news:
+                    self._news.wait_for(lambda: self._last or file.tell() < self._end)
+                    if file.tell() >= self._end:
+                        return
+                try:
+                    record, outcome, _ = decode_line(file.readline())
+                except ValueError:
+                    continue  # damaged, and its sample is asked again
+                yield record, outcome
+
+    def no_more(self) -> None:
+        """Nothing more will be written: those who follow come to an end."""
+        with self._news:
+            self._last = True
+            self._news.notify_all()
 
     def read(self, order: Iterable[str] | None = None) -> Iterator[tuple[Record, Outcome, Outcome | None]]:
         """Sample records with their outcomes, and the one with more room where there is one; tasks in the given order
@@ -84,6 +119,8 @@ class Journal:
         """Flush to disk and close."""
         os.fsync(self._fd)
         os.close(self._fd)
+        if self._reader is not None:
+            self._reader.close()
 
     def __enter__(self) -> Self:
         return self

@@ -1,11 +1,11 @@
-"""How far answers and golds agree over many samples: F1 of each class, and whether they rank alike."""
+"""How far two agree over many samples: answers and golds (F1 of each class, the same ranks), two judges (κ)."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from lmms_fast.metrics.aggregate import counted, with_golds
@@ -70,6 +70,29 @@ def _correlation(left: Sequence[float], right: Sequence[float]) -> float | None:
     together = math.fsum((a - middle) * (b - middle) for a, b in zip(left, right, strict=True))
     spread = math.fsum((a - middle) ** 2 for a in left) * math.fsum((b - middle) ** 2 for b in right)
     return together / math.sqrt(spread) if spread else None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """Of two who scored the same samples."""
+
+    n: int
+    raw: float | None
+    """Share of the samples with the same score; None over none."""
+    kappa: float | None
+    """Cohen's κ (Cohen, 1960, doi:10.1177/001316446002000104): what agreement is beyond that of chance, as a share of
+    what there could be. None where chance alone would agree everywhere, or over no samples."""
+
+
+def agreement(pairs: Sequence[tuple[float, float]]) -> Agreement:
+    """Scores from 0 to 1, taken as the same where they are to one decimal place."""
+    if not pairs:
+        return Agreement(0, None, None)
+    rounded = [(round(one, 1), round(other, 1)) for one, other in pairs]
+    raw = sum(one == other for one, other in rounded) / len(rounded)
+    left, right = (Counter(column) for column in zip(*rounded, strict=True))
+    chance = sum(count * right[score] for score, count in left.items()) / len(rounded) ** 2
+    return Agreement(len(rounded), raw, (raw - chance) / (1 - chance) if chance < 1 else None)
 
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(

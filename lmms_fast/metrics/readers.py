@@ -96,6 +96,32 @@ def _score_pair(reply: str, _: Sample, __: Options) -> Mapping[str, float] | Non
     return {"model": model / 10, "reference": reference / 10} if max(reference, model) <= 10 else None
 
 
+def _score_pair_swapped(found: float | Mapping[str, float]) -> Mapping[str, float]:
+    assert isinstance(found, Mapping)
+    return {"model": found["reference"], "reference": found["model"]}
+
+
+_PREFERENCE = re.compile(r"\[\[(A>>B|A>B|A=B|B>A|B>>A|A<B|A<<B|B=A|B<A|B<<A)\]\]")
+PREFERENCES: Mapping[str, float] = MappingProxyType({
+    "A>>B": 0.0, "A>B": 0.25, "A=B": 0.5, "B>A": 0.75, "B>>A": 1.0,
+    "B<<A": 0.0, "B<A": 0.25, "B=A": 0.5, "A<B": 0.75, "A<<B": 1.0,
+})  # fmt: skip
+"""What a verdict on two answers is worth for B."""
+
+
+def _preference(reply: str, _: Sample, __: Options) -> float | None:
+    """Which of two answers is better, A the reference's and B the model's: ``[[A>>B]]``, ``[[A>B]]``, ``[[A=B]]``,
+    ``[[B>A]]`` or ``[[B>>A]]`` (WildVision, arXiv 2406.11069), as 0, 0.25, 0.5, 0.75, 1. None without a verdict, or
+    where there are several that differ."""
+    found = {PREFERENCES[verdict] for verdict in _PREFERENCE.findall(reply)}
+    return found.pop() if len(found) == 1 else None
+
+
+def _preference_swapped(found: float | Mapping[str, float]) -> float:
+    assert isinstance(found, float)
+    return 1 - found
+
+
 _VERDICTS = {"correct", "incorrect", "unclear"}
 _NEGATIONS = {"not", "isn't", "neither", "nor", "cannot", "can't", "no"}
 
@@ -181,7 +207,8 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "reply": Reader(_reply, frozenset({"none"}), _check_reply),
         "rating": Reader(_rating, frozenset({"pattern", "pick", "low", "high"}), _check_rating),
         "option_letter": Reader(_option_letter, frozenset({"none"}), _check_none),
-        "score_pair": Reader(_score_pair),
+        "score_pair": Reader(_score_pair, swapped=_score_pair_swapped),
+        "preference": Reader(_preference, swapped=_preference_swapped),
         "verdict": Reader(_verdict),
         "zero_one": Reader(_zero_one, frozenset({"anywhere"}), one_of("score.judge.read", anywhere=FLAG)),
         "mia": Reader(_mia),

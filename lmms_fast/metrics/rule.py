@@ -92,6 +92,8 @@ class Reader:
     """Raises TaskError for values the rule cannot use."""
     needs: frozenset[str] = frozenset()
     """Facts of the sample that it reads."""
+    swapped: Callable[[float | Mapping[str, float]], float | Mapping[str, float]] | None = None
+    """What a score means where the two answers compared stood in the other order; None where none are compared."""
 
     def __call__(
         self, reply: str, sample: Sample, options: Options = NONE

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from statistics import fmean
+from typing import Literal, TypeVar
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics.plain import strip_reasoning
 from lmms_fast.metrics.rule import Options, check_rule, scored_as
 from lmms_fast.metrics.tables import EXTRACTORS, MATCHERS, READERS
 from lmms_fast.types import Prediction, Sample, Score, Undecided
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +26,21 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """How a judge model takes part. What it is asked is the task's; here is when, and how its reply is read."""
+    """How a judge model takes part. What it is asked is the task's; here is when, and how its replies are read."""
 
     read: Step
     when: Literal["always", "no_answer"] = "always"
     """`no_answer`: only where the extractors found none."""
+    votes: int = 1
+    """Replies to the same question."""
+    combine: Literal["mean", "majority"] = "mean"
+    swap: bool = False
+    """As many replies more, to a question that has the two answers it compares in the other order."""
+
+    @property
+    def replies(self) -> int:
+        """How many there are for a response."""
+        return self.votes * (2 if self.swap else 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,9 @@ class ScoringRules:
         check_rule("score.match", self.match.name, self.match.options, MATCHERS, facts)
         if self.judge is not None:
             check_rule("score.judge.read", self.judge.read.name, self.judge.read.options, READERS, facts)
+            if self.judge.swap and READERS[self.judge.read.name].swapped is None:
+                allowed = ", ".join(name for name, reader in READERS.items() if reader.swapped is not None)
+                raise TaskError(f"score.judge: `swap` is for readers of a comparison, which are: {allowed}.")
 
 
 def scoring(
@@ -97,18 +113,53 @@ def score(sample: Sample, text: str, rules: ScoringRules) -> Score:
     return MATCHERS[rules.match.name](extracted(sample, text, rules.extract), sample, rules.match.options)
 
 
-def judged(sample: Sample, text: str, rules: ScoringRules, reply: str | None = None) -> Score | Undecided:
-    """The verdict on a response by rules with a judge; Undecided until it was asked, or when its reply cannot be read.
+def judged(sample: Sample, text: str, rules: ScoringRules, *replies: str | None) -> Score | Undecided:
+    """The verdict on a response by rules with a judge; Undecided until it was asked all, or where a reply of it cannot
+    be read, or where its votes have no majority.
 
-    `reply` is the judge's.
+    `replies` are the judge's, in the order of `tasks.rubric.Asker.questions`.
     """
-    assert rules.judge is not None, "score() is for rules without a judge"
+    judging = rules.judge
+    assert judging is not None, "score() is for rules without a judge"
     prediction = extracted(sample, text, rules.extract)
     matcher, options = MATCHERS[rules.match.name], rules.match.options
-    if rules.judge.when == "no_answer" and prediction.answer is not None:
+    if judging.when == "no_answer" and prediction.answer is not None:
         return matcher(prediction, sample, options)
-    read = rules.judge.read
-    found = None if reply is None else READERS[read.name](reply, sample, read.options)
-    if found is None:
+    found = [_read(reply, sample, judging, swapped=number >= judging.votes) for number, reply in enumerate(replies)]
+    read = [one for one in found if one is not None]
+    if not read or len(read) < judging.replies:
         return Undecided(prediction)
-    return matcher(found, sample, options) if isinstance(found, Prediction) else scored_as(found, prediction)
+    if isinstance(read[0], Prediction):
+        answer = _majority([one for one in read if isinstance(one, Prediction)])
+        return Undecided(prediction) if answer is None else matcher(answer, sample, options)
+    scores = [scored_as(one, prediction) for one in read if not isinstance(one, Prediction)]
+    combined = _majority(scores) if judging.combine == "majority" else _mean(scores)
+    return combined or Undecided(prediction)
+
+
+def _read(
+    reply: str | None, sample: Sample, judging: Judging, *, swapped: bool
+) -> float | Mapping[str, float] | Prediction | None:
+    reader = READERS[judging.read.name]
+    found = None if reply is None else reader(reply, sample, judging.read.options)
+    if not swapped or found is None or isinstance(found, Prediction):
+        return found
+    assert reader.swapped is not None, "checked with the rules"
+    return reader.swapped(found)
+
+
+def _majority(votes: Sequence[V]) -> V | None:
+    """What more than half of them say."""
+    for vote in votes:
+        if 2 * votes.count(vote) > len(votes):
+            return vote
+    return None
+
+
+def _mean(scores: Sequence[Score]) -> Score:
+    """Of the values, and of each part over those that have it."""
+    if len(scores) == 1:
+        return scores[0]
+    names = {name: None for one in scores for name in one.parts}
+    parts = {name: fmean(one.parts[name] for one in scores if name in one.parts) for name in names}
+    return Score(fmean(one.value for one in scores), scores[0].prediction, parts)

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lmms_fast.errors import DataError
+from lmms_fast.journal.cache import cache_home
 from lmms_fast.parity.entries import Entry, Files
 
 VARIABLE = "LMMS_FAST_PARITY_DIR"
@@ -18,9 +19,8 @@ _LARGEST = 256 << 20
 
 
 def cache_dir() -> Path:
-    """The cache: ``$XDG_CACHE_HOME/lmms-fast/parity``, by default below ``~/.cache``."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "lmms-fast" / "parity"
+    """Where fetched files are kept."""
+    return cache_home() / "parity"
 
 
 def locate(entry: Entry, folder: Path | None) -> list[Path]:

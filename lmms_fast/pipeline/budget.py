@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ class Price:
     prompt: float
     completion: float
 
+    def of(self, usage: Usage) -> float:
+        """Dollars."""
+        return ((usage.prompt_tokens or 0) * self.prompt + (usage.completion_tokens or 0) * self.completion) / 1e6
+
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
@@ -34,12 +38,12 @@ class Allowance:
     amount: float
     price: Price | None
 
-    def cost(self, usage: Usage) -> float:
-        """Of one answer, in the allowance's unit. Tokens that a server does not report cost nothing."""
-        prompt, completion = usage.prompt_tokens or 0, usage.completion_tokens or 0
+    def cost(self, usage: Usage, price: Price | None = None) -> float:
+        """Of one answer, in the allowance's unit, at its own model's price if that is another's. Tokens that a server
+        does not report cost nothing."""
         if self.price is None:
-            return float(prompt + completion)
-        return (prompt * self.price.prompt + completion * self.price.completion) / 1e6
+            return float((usage.prompt_tokens or 0) + (usage.completion_tokens or 0))
+        return (price or self.price).of(usage)
 
 
 class Budget:
@@ -50,11 +54,36 @@ class Budget:
         self.spent = 0.0
         self._answers = 0
 
-    def spend(self, usage: Usage, out: int) -> bool:
+    def spend(self, usage: Usage, out: int, price: Price | None = None) -> bool:
         """Take an answer in, with `out` more still to come; False when that is all the budget allows."""
-        self.spent += self._allowance.cost(usage)
+        self.spent += self._allowance.cost(usage, price)
         self._answers += 1
         return self.spent * (1 + out / self._answers) < self._allowance.amount
+
+
+@dataclass(slots=True)
+class Spent:
+    """What one stage of a session took, and takes out of the session's budget."""
+
+    price: Price | None
+    """None: not known."""
+    budget: Budget | None
+    over: Callable[[], None]
+    """Called when the budget is spent."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def add(self, usage: Usage, out: int) -> None:
+        """An answer, with `out` requests more still to come."""
+        self.prompt_tokens += usage.prompt_tokens or 0
+        self.completion_tokens += usage.completion_tokens or 0
+        if self.budget and not self.budget.spend(usage, out, self.price):
+            self.over()
+
+    def as_told(self) -> dict[str, Any]:
+        """Tokens, and dollars at the list price where that is known."""
+        usage = Usage(self.prompt_tokens, self.completion_tokens)
+        return {**asdict(usage), "usd": None if self.price is None else round(self.price.of(usage), 6)}
 
 
 def parse_budget(text: str, model: str, prices: Path | None) -> Allowance:
@@ -65,15 +94,22 @@ def parse_budget(text: str, model: str, prices: Path | None) -> Allowance:
     unit = (found[2] or "usd").lower()
     if unit in _TOKENS:
         return Allowance(float(found[1]) * _TOKENS[unit], None)
-    return Allowance(float(found[1]), _price(model, prices))
+    return Allowance(float(found[1]), price_of(model, prices))
 
 
-def _price(model: str, prices: Path | None) -> Price:
-    tables = [_read(path) for path in (prices, PRICES) if path is not None]
-    for table in tables:
+def known_price(model: str, prices: Path | None) -> Price | None:
+    """By the user's table, else ours; None for a model of neither. Raises UsageError for a table that is none."""
+    for table in [_read(path) for path in (prices, PRICES) if path is not None]:
         for pattern, price in table.items():
             if fnmatch.fnmatch(model.lower(), pattern.lower()):
                 return price
+    return None
+
+
+def price_of(model: str, prices: Path | None) -> Price:
+    """The same, where it has to be known. Raises UsageError."""
+    if (price := known_price(model, prices)) is not None:
+        return price
     raise UsageError(
         f"--budget in dollars: no price is known for '{model}'; give a file with --prices, such as "
         f"'{model}: {{prompt: 0.5, completion: 1.5}}' (dollars a million tokens)."

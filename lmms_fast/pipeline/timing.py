@@ -119,7 +119,7 @@ class Meter:
     def __call__(self, event: Event) -> None:
         """Take an event in. On the event loop's thread only."""
         match event:
-            case Ready():
+            case Ready() if self._ready is None:
                 self._ready = self._clock()
             case FeedDone():
                 self._fed, self._byte_bound_s = event.requests, event.byte_bound_s

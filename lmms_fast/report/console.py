@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Self, TextIO
@@ -22,6 +22,7 @@ from lmms_fast.errors import StorageError
 from lmms_fast.events import (
     EndpointState,
     Event,
+    Judged,
     LimitChanged,
     LoadRead,
     Notice,
@@ -32,7 +33,8 @@ from lmms_fast.events import (
     TaskSized,
     Timed,
 )
-from lmms_fast.report.result import RunResult, TaskResult
+from lmms_fast.report.judgements import Judged as JudgedBy
+from lmms_fast.report.result import Audit, RunResult, TaskResult
 from lmms_fast.tasks.spec import DEFAULT
 from lmms_fast.types import Aggregate, Load
 
@@ -64,7 +66,7 @@ class Tally:
         self.limits: dict[str, int] = {}
         self.trouble: str | None = None
         self.in_flight: set[str] = set()
-        self.finished = self.tokens = self.failed = 0
+        self.finished = self.tokens = self.failed = self.judged = self.unjudged = 0
         self.first_request: float | None = None
         self._recent: deque[tuple[float, int]] = deque(maxlen=4096)
 
@@ -83,6 +85,8 @@ class Tally:
                 self.trouble = f"{event.key}: {event.detail}; again in {event.wait_s:.1f} s"
             case SampleDone():
                 self._sample(event)
+            case Judged():
+                self._judged(event)
             case LimitChanged():
                 self.limits[event.endpoint] = event.limit
             case LoadRead():
@@ -104,6 +108,21 @@ class Tally:
         elif event.value is not None:
             progress.scored += 1
             progress.value_sum += event.value
+
+    def _judged(self, event: Judged) -> None:
+        self.judged += event.failure is None
+        self.unjudged += event.failure is not None
+        if event.failure is not None:
+            self.trouble = f"judging {event.key}: {event.failure}"
+        elif event.value is not None and event.task in self.tasks:
+            self.tasks[event.task].scored += 1
+            self.tasks[event.task].value_sum += event.value
+
+    def judging(self) -> str:
+        """What judges said, in words; empty where none was asked."""
+        if not (self.judged or self.unjudged):
+            return ""
+        return f"{self.judged} judgements" + (f", {self.unjudged} failed" if self.unjudged else "")
 
     def rates(self) -> tuple[float, float]:
         """Requests and tokens per second over the last ten seconds."""
@@ -160,7 +179,7 @@ class LiveView:
             if event.phase != self._last_phase or now - self._last_line > _PLAIN_EVERY_S:
                 self._print(f"server {event.phase} ({event.elapsed_s:.0f} s) {event.line[-110:]}")
             self._last_phase = event.phase
-        elif isinstance(event, SampleDone) and now - self._last_line > _PLAIN_EVERY_S:
+        elif isinstance(event, SampleDone | Judged) and now - self._last_line > _PLAIN_EVERY_S:
             self._print(self._summary())
 
     def _print(self, line: str) -> None:
@@ -173,7 +192,9 @@ class LiveView:
         tasks = ", ".join(f"{name} {one.done}/{one.total or '?'} ({one.score})" for name, one in tally.tasks.items())
         eta = tally.eta_s()
         left = f", {eta:.0f} s left" if eta is not None else ""
-        return f"{tasks}; {requests:.1f} requests/s, {tokens:.0f} tokens/s, {tally.failed} not measured{left}"
+        judging = f", {said}" if (said := tally.judging()) else ""
+        speed = f"{requests:.1f} requests/s, {tokens:.0f} tokens/s"
+        return f"{tasks}; {speed}, {tally.failed} not measured{judging}{left}"
 
     def _render(self) -> RenderableType:
         tally = self.tally
@@ -195,6 +216,8 @@ class LiveView:
             out = len(tally.in_flight)
             most = sum(tally.limits.values())
             rows.append(Text(f"{out} of {most} in flight, {requests:.1f} requests/s, {tokens:.0f} tokens/s{left}"))
+            if said := tally.judging():
+                rows.append(Text(said))
             if tally.loads:
                 rows.append(Text(_load_line(tally.loads.values()), style="dim"))
         if tally.trouble:
@@ -300,24 +323,61 @@ def remarks(result: RunResult) -> list[str]:
     if result.changed:
         lines.append("pictures not sent as stored: " + ", ".join(f"{why} {n}" for why, n in result.changed.items()))
     for name, task in result.tasks.items():
-        if task.prompt_variant != DEFAULT:
-            lines.append(f"{name}: asked in the prompt variant '{task.prompt_variant}'.")
-        if unjudged := task.outcomes.get("not_judged"):
-            lines.append(f"{name}: {unjudged} answers are recorded but have no score: only a judge model can tell, and "
-                         "none is configured.")  # fmt: skip
-        if together := task.outcomes.get("together"):
-            lines.append(f"{name}: {together} answers have no number of their own, only together.")
-        for what, value in task.beside.items():
-            lines.append(f"{name}: {what}: {str(value)[:300]}")
-        if task.files:
-            lines.append(f"{name}: its code wrote {', '.join(task.files)}.")
-        for scoring, drawn in task.drawn.items():
-            by = "" if scoring == DEFAULT else f" by {scoring}"
-            lines.append(f"{name}: {drawn} of the answers{by} are dice, thrown where the rule found none.")
-        if task.on_a_part:
-            lines.append(f"{name}: this number is defined over the complete set and was computed on a part of it.")
-        if task.submission:
-            gap = f", without {task.submission.missing} that were not measured" if task.submission.missing else ""
-            lines.append(f"{name}: {task.submission.samples} answers for its server in "
-                         f"{task.submission.file}{gap}.")  # fmt: skip
+        lines += _of_task(name, task)
+    return lines + (_judged(result.judged) if result.judged else [])
+
+
+def _of_task(name: str, task: TaskResult) -> list[str]:
+    lines: list[str] = []
+    if task.prompt_variant != DEFAULT:
+        lines.append(f"{name}: asked in the prompt variant '{task.prompt_variant}'.")
+    if unjudged := task.outcomes.get("not_judged"):
+        lines.append(_unjudged(name, unjudged, task.judging))
+    if task.audit:
+        lines.append(_audited(name, task.audit))
+    if together := task.outcomes.get("together"):
+        lines.append(f"{name}: {together} answers have no number of their own, only together.")
+    for what, value in task.beside.items():
+        lines.append(f"{name}: {what}: {str(value)[:300]}")
+    if task.files:
+        lines.append(f"{name}: its code wrote {', '.join(task.files)}.")
+    for scoring, drawn in task.drawn.items():
+        by = "" if scoring == DEFAULT else f" by {scoring}"
+        lines.append(f"{name}: {drawn} of the answers{by} are dice, thrown where the rule found none.")
+    if task.on_a_part:
+        lines.append(f"{name}: this number is defined over the complete set and was computed on a part of it.")
+    if task.submission:
+        gap = f", without {task.submission.missing} that were not measured" if task.submission.missing else ""
+        lines.append(f"{name}: {task.submission.samples} answers for its server in "
+                     f"{task.submission.file}{gap}.")  # fmt: skip
+    return lines
+
+
+def _unjudged(name: str, count: int, judging: Mapping[str, int]) -> str:
+    if not judging:
+        return (f"{name}: {count} answers are recorded but have no score: only a judge model can tell, and none is "
+                "configured (--judge; or now `lmms-fast score RUN --judge MODEL --judge-endpoint URL`).")  # fmt: skip
+    why = {"failed": "the question failed", "unreadable": "the reply is not in the form asked for",
+           "not_asked": "not asked"}  # fmt: skip
+    reasons = ", ".join(f"{why[kind]} {number}" for kind, number in judging.items() if kind in why)
+    return f"{name}: {count} answers were not judged and have no score: {reasons}."
+
+
+def _audited(name: str, audit: Audit) -> str:
+    found = audit.agreement
+    if found.raw is None:
+        return f"{name}: {audit.judge} was to look over a share of the judgements, and none of them has both scores."
+    kappa = "not defined" if found.kappa is None else f"{found.kappa:.2f}"
+    return (f"{name}: {audit.judge} gives {found.raw:.0%} of {found.n} answers the same score (Cohen's κ {kappa}); "
+            "those that differ are in results.json.")  # fmt: skip
+
+
+def _judged(judged: JudgedBy) -> list[str]:
+    tokens = f"{judged.prompt_tokens + judged.completion_tokens} tokens"
+    lines = [f"Judged by {judged.model}: {judged.questions} replies, {tokens}, apart from what the answers took."]
+    if judged.same_family:
+        lines.append(f"Judge and model are of one family ({judged.same_family}); judges favour their own "
+                     "(arXiv 2404.13076).")  # fmt: skip
+    for task, published in judged.published.items():
+        lines.append(f"{task}: published numbers rest on the judge {published}; those of {judged.model} differ.")
     return lines

@@ -20,7 +20,9 @@ from lmms_fast.journal.records import Record
 from lmms_fast.journal.rundir import RunDir, recorded_spec
 from lmms_fast.journal.store import Journal
 from lmms_fast.metrics import AGGREGATORS, aggregate_with_bounds, group_mean
+from lmms_fast.metrics.agreement import Agreement, agreement
 from lmms_fast.metrics.mmmu import RANDOM
+from lmms_fast.report.judgements import Judged, Judgement, Judges, audited, judges_of, what_became
 from lmms_fast.report.submission import Written, submission
 from lmms_fast.report.verdict import (
     OutcomeName,
@@ -53,6 +55,16 @@ class Longer:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """A second judge's scores beside the first one's, over the samples of a random slice that both have scored."""
+
+    judge: str
+    agreement: Agreement
+    disagreements: tuple[tuple[str, float, float], ...]
+    """(sample, the judge's score, the second one's)."""
+
+
+@dataclass(frozen=True, slots=True)
 class TaskResult:
     """One task's numbers."""
 
@@ -76,6 +88,10 @@ class TaskResult:
     """The numbers mean what the benchmark says only over the complete set, and this is a part of it."""
     submission: Written | None
     """The file for the benchmark's server."""
+    judging: Mapping[str, int] = field(default_factory=dict)
+    """What became of the questions to the judge: answered, not_asked, or the kind of failure."""
+    audit: Audit | None = None
+    """How far a second judge agrees."""
     beside: Mapping[str, Any] = field(default_factory=dict)
     """What another evaluator's code gave beside numbers."""
     files: tuple[str, ...] = ()
@@ -98,6 +114,13 @@ class RunResult:
     """One failure's detail per kind."""
     changed: Mapping[str, int] = field(default_factory=dict)
     """Pictures that were not sent as they are stored, by what was done to them; counted for each sample they are in."""
+    judged: Judged | None = None
+    """None: no judge was asked."""
+
+    @property
+    def not_judged(self) -> int:
+        """Answers that the judge should have given a score, and did not."""
+        return sum(task.outcomes.get("not_judged", 0) for task in self.tasks.values()) if self.judged else 0
 
     @property
     def not_asked(self) -> int:
@@ -126,11 +149,13 @@ def finish(
     """
     count = _Count()
     sizes, part = _sizes(run), _asked_for_a_part(run)
-    results = {task.task: _finish_task(run, journal, task, sizes.get(task.task), part, scorings, count)
-               for task in tasks}  # fmt: skip
+    with judges_of(run) as judges:
+        results = {task.task: _finish_task(run, journal, task, sizes.get(task.task), part, scorings, count, judges)
+                   for task in tasks}  # fmt: skip
     result = RunResult(
         run.path, results, _group_results(groups, results), dict(sorted(count.failures.items())), count.samples,
         count.tokens["prompt"], count.tokens["completion"], count.examples, dict(sorted(count.changed.items())),
+        judges.told(tasks),
     )  # fmt: skip
     run.write("results.json", as_json(result))
     return result
@@ -175,35 +200,68 @@ def _asked_for_a_part(run: RunDir) -> bool:
     return spec.get("limit") is not None or bool(spec.get("sample_ids"))
 
 
+Marking = Callable[[Record, Outcome], tuple[Verdict, Sequence[Judgement]]]
+
+
 @dataclass(slots=True)
 class _Scoring:
     """A task's samples by one set of rules."""
 
     task: Task
-    verdict: Callable[[Record, Outcome], Verdict]
+    mark: Marking
     scored: list[Scored] = field(default_factory=list)
     drawn: int = 0
 
-    def add(self, record: Record, outcome: Outcome) -> Verdict:
-        """Take in what became of a sample."""
-        verdict = self.verdict(record, outcome)
+    def add(self, record: Record, outcome: Outcome) -> tuple[Verdict, Sequence[Judgement]]:
+        """Take in what became of a sample; what a judge said of it beside the verdict."""
+        verdict, judgements = self.mark(record, outcome)
         if not isinstance(verdict, Withheld):
             self.scored.append(as_scored(record, verdict))
         if isinstance(verdict, Score):
             self.drawn += verdict.prediction.rule.endswith(RANDOM)
-        return verdict
+        return verdict, judgements
 
     def aggregates(self) -> tuple[Aggregate, ...]:
         """Its numbers."""
         return _aggregates(self.task, self.scored)
 
 
-def _by_rules(task: Task) -> _Scoring:
-    return _Scoring(task, partial(judge, rules=rules_of(task)))
+def _by_rules(task: Task, judges: Judges) -> _Scoring:
+    if task.score.judge is not None and judges.first is not None:
+        return _Scoring(task, judges.first.marking(task))
+    rules = rules_of(task)
+    return _Scoring(task, lambda record, outcome: (judge(record, outcome, rules), ()))
 
 
 def _by_marks(task: Task, marks: Marks) -> _Scoring:
-    return _Scoring(task, partial(_mark_of, marks))
+    return _Scoring(task, lambda record, outcome: (_mark_of(marks, record, outcome), ()))
+
+
+class _Audit:
+    """A second judge's scores beside the first one's, over a random slice."""
+
+    def __init__(self, task: Task, judges: Judges) -> None:
+        asked = task.score.judge is not None and judges.second is not None
+        self._mark = judges.second.marking(task) if judges.second is not None and asked else None
+        self._share, self._judge = judges.share, judges.second.who.model if judges.second is not None else ""
+        self._pairs: list[tuple[str, float, float]] = []
+
+    def add(self, record: Record, outcome: Outcome, verdict: Verdict) -> Sequence[Judgement]:
+        """What the second judge said of a sample that the first has scored."""
+        if self._mark is None or not audited(outcome.key, self._share):
+            return ()
+        second, judgements = self._mark(record, outcome)
+        if judgements and isinstance(verdict, Score) and isinstance(second, Score):
+            self._pairs.append((outcome.key, verdict.value, second.value))
+        return judgements
+
+    def result(self) -> Audit | None:
+        """None where there was no second judge."""
+        if self._mark is None:
+            return None
+        found = agreement([(one, other) for _, one, other in self._pairs])
+        differ = tuple(pair for pair in self._pairs if round(pair[1], 1) != round(pair[2], 1))
+        return Audit(self._judge, found, differ)
 
 
 @dataclass(slots=True)
@@ -212,12 +270,15 @@ class _Told:
 
     outcomes: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    judging: Counter[str] = field(default_factory=Counter)
     truncated: int = 0
     asked_again: int = 0
     truncated_again: int = 0
 
-    def add(self, verdict: Verdict, outcome: Outcome) -> OutcomeName:
+    def add(self, verdict: Verdict, outcome: Outcome, judgements: Sequence[Judgement]) -> OutcomeName:
         """Count a sample; the name of what became of it."""
+        if judgements:
+            self.judging[what_became(verdict, judgements)] += 1
         name = outcome_name(verdict)
         self.outcomes[name] += 1
         if name == "no_answer" and isinstance(outcome, Response):
@@ -232,28 +293,34 @@ class _Told:
 
 
 def _finish_task(
-    run: RunDir, journal: Journal, task: Task, size: int | None, part: bool, scorings: Sequence[str], count: _Count
-) -> TaskResult:
+    run: RunDir, journal: Journal, task: Task, size: int | None, part: bool, scorings: Sequence[str], count: _Count,
+    judges: Judges,
+) -> TaskResult:  # fmt: skip
     marked = None if task.foreign is None else _marked(run, journal, task)
-    own = _by_rules(task) if marked is None else _by_marks(task, marked.marks)
-    longer = _by_rules(task) if marked is None else _by_marks(task, marked.longer)
-    others = {name: _by_rules(task.scored_by(name)) for name in scorings if name in task.scoring_variants}
+    own = _by_rules(task, judges) if marked is None else _by_marks(task, marked.marks)
+    longer = _by_rules(task, judges) if marked is None else _by_marks(task, marked.longer)
+    others = {name: _by_rules(task.scored_by(name), judges) for name in scorings if name in task.scoring_variants}
+    audit = _Audit(task, judges)
     told = _Told()
     target = run.samples(task.task)
     temporary = target.with_name(target.name + ".tmp")
     try:
         with temporary.open("wb") as file, submission(task, run.path / "submissions") as hand_in:
             for record, outcome, second in journal.read([task.task]):
-                verdict = own.add(record, outcome)
-                line = _sample_line(record, outcome, verdict, told.add(verdict, outcome))
+                verdict, judgements = own.add(record, outcome)
+                line = _sample_line(record, outcome, verdict, told.add(verdict, outcome, judgements))
+                if judgements := [*judgements, *audit.add(record, outcome, verdict)]:
+                    line["judgements"] = judgements
                 count.add(record, outcome)
                 hand_in.add(record, outcome, None if verdict is None else verdict.prediction)
                 if others:
-                    line["scorings"] = {name: _verdict_line(by.add(record, outcome)) for name, by in others.items()}
+                    line["scorings"] = {name: _verdict_line(*by.add(record, outcome)) for name, by in others.items()}
                 if second is not None:
                     told.add_again(second)
-                    verdict = longer.add(record, second)
+                    verdict, judgements = longer.add(record, second)
                     line["longer"] = _sample_line({}, second, verdict, outcome_name(verdict))
+                    if judgements:
+                        line["longer"]["judgements"] = judgements
                 elif not isinstance(verdict, Withheld):
                     longer.scored.append(own.scored[-1])
                 file.write(orjson.dumps(line) + b"\n")
@@ -275,6 +342,8 @@ def _finish_task(
         {name: one.drawn for name, one in {DEFAULT: own, **others}.items() if one.drawn},
         not whole and bool(own.scored) and any(AGGREGATORS[report.name].whole for report in task.report),
         hand_in.written,
+        dict(sorted(told.judging.items())),
+        audit.result(),
         *(() if marked is None else (marked.marks.beside, marked.marks.files)),
     )
 
@@ -342,6 +411,8 @@ def as_json(result: RunResult) -> dict[str, Any]:
                 "drawn": task.drawn,
                 "on_a_part": task.on_a_part,
                 "submission": None if task.submission is None else asdict(task.submission),
+                **({"judging": task.judging} if task.judging else {}),
+                **({"audit": asdict(task.audit)} if task.audit else {}),
                 **({"beside": dict(task.beside)} if task.beside else {}),
                 **({"files": task.files} if task.files else {}),
             }
@@ -351,6 +422,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
         "not_measured": dict(result.failures),
         "pictures_changed": dict(result.changed),
         "usage": {"prompt_tokens": result.prompt_tokens, "completion_tokens": result.completion_tokens},
+        **({"judged": asdict(result.judged)} if result.judged else {}),
     }
 
 
@@ -370,12 +442,13 @@ def load(path: Path) -> RunDir:
     return RunDir(path)
 
 
-def _verdict_line(verdict: Verdict) -> dict[str, Any]:
+def _verdict_line(verdict: Verdict, judgements: Sequence[Judgement] = ()) -> dict[str, Any]:
+    said = {"judgements": judgements} if judgements else {}
     if verdict is None:
         return {"score": None}
     prediction = {"answer": verdict.prediction.answer, "rule": verdict.prediction.rule}
     parts = {"parts": verdict.parts} if isinstance(verdict, Score) and verdict.parts else {}
-    return {"score": value_of(verdict), **parts, "prediction": prediction}
+    return {"score": value_of(verdict), **parts, "prediction": prediction, **said}
 
 
 def _sample_line(record: Record, outcome: Outcome, verdict: Verdict, name: OutcomeName) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,8 +22,8 @@ class Withheld:
 
 Verdict = Score | Undecided | Withheld | Together | None
 OutcomeName = Literal["correct", "wrong", "graded", "no_answer", "not_measured", "not_judged", "withheld", "together"]
-"""`not_judged`: only a judge model can tell, and none was asked. `withheld`: the dataset has no answer for it.
-`together`: answered, and only all answers together have a number."""
+"""`not_judged`: only a judge model can tell, and none was asked, or what it said is of no use. `withheld`: the dataset
+has no answer for it. `together`: answered, and only all answers together have a number."""
 NoAnswer = Literal["empty", "refused", "cut_off", "content_filter", "unparsable"]
 _REFUSES = re.compile(
     r"\b(I'?m sorry|I apologi[sz]e|I (?:can'?t|cannot) (?:help|assist|answer|provide|see|view|determine)|I am unable"
@@ -39,7 +40,9 @@ def rules_of(task: Task) -> ScoringRules:
     rules = ScoringRules(
         tuple(Step(rule.name, rule.options) for rule in declared.extract),
         Step(declared.match.name, declared.match.options),
-        None if (judge := declared.judge) is None else Judging(Step(judge.read.name, judge.read.options), judge.when),
+        None if (judge := declared.judge) is None else Judging(
+            Step(judge.read.name, judge.read.options), judge.when, judge.votes, judge.combine, judge.swap
+        ),
     )
     rules.check(task.facts)
     for report in task.report:
@@ -65,13 +68,14 @@ def no_answer_reason(response: Response) -> NoAnswer:
     return "refused" if _REFUSES.search(response.text) else "unparsable"
 
 
-def judge(record: Record, outcome: Outcome, rules: ScoringRules) -> Verdict:
-    """The score of a response, as far as rules can tell; None for a failure, which has no text."""
+def judge(record: Record, outcome: Outcome, rules: ScoringRules, replies: Sequence[str | None] = ()) -> Verdict:
+    """The score of a response, as far as rules can tell, and where they cannot, a judge's replies; None for a failure,
+    which has no text."""
     if not isinstance(outcome, Response):
         return None
     sample = sample_of(record)
     if rules.judge is not None:
-        return judged(sample, outcome.text, rules)
+        return judged(sample, outcome.text, rules, *replies)
     if not sample.target:
         return Withheld(extracted(sample, outcome.text, rules.extract))
     return score(sample, outcome.text, rules)

@@ -67,6 +67,8 @@ def environment(
     ours = {"VLLM_API_KEY": api_key, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     if Path(spec.model).is_dir():
         ours["HF_HUB_OFFLINE"] = "1"
+    if spec.devices:
+        return {**ours, "CUDA_VISIBLE_DEVICES": ",".join(spec.devices)}
     if platform == "cpu":
         workers = spec.tp * spec.pp * spec.dp
         ours["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, min(4, memory_bytes // 2**30 // 8 // workers)))

@@ -18,6 +18,8 @@ class ServerSpec:
     max_model_len: int | None = None
     gpu_memory_utilization: float | None = None
     extra_args: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    """GPUs it may use, as CUDA_VISIBLE_DEVICES names them; empty: all."""
 
 
 def weights_digest(model: str) -> str | None:

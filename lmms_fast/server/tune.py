@@ -6,15 +6,18 @@ model that process is at its limit while the engine waits (`bench.saturation`, b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
+from pathlib import Path
 
 from lmms_fast.server.command import Platform
 from lmms_fast.server.spec import ServerSpec
 
 _GIB = 2**30
 _MANY_REQUESTS = 5_000
+_MOST_OF_A_GPU, _LEAST_OF_A_GPU = 0.95, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,30 @@ def tune(
         Choice("--mm-processor-cache-gb", str(cache_gib), f"of {memory_bytes // _GIB} GiB of memory"),
     ]
     return tuple(choice for choice in choices if choice.flag not in given)
+
+
+def beside(first: ServerSpec, second: ServerSpec, platform: Platform, devices: Sequence[str]) -> ServerSpec | None:
+    """The second server as it can run while the first does; None: only after it.
+
+    It gets GPUs of its own where there are enough, else the memory that the first was told to leave
+    (`--gpu-memory-utilization`). Without a GPU both would share the same cores, so nothing is gained.
+    """
+    if platform == "cpu":
+        return None
+    taken, wanted = (one.tp * one.pp * one.dp for one in (first, second))
+    if len(devices) >= taken + wanted:
+        return replace(second, devices=tuple(devices[taken : taken + wanted]))
+    left = _MOST_OF_A_GPU - (first.gpu_memory_utilization or 1.0)
+    if left < _LEAST_OF_A_GPU or len(devices) < wanted:
+        return None
+    return replace(second, gpu_memory_utilization=round(left, 3))
+
+
+def devices(environ: Mapping[str, str] = os.environ, known: Path = Path("/proc/driver/nvidia/gpus")) -> tuple[str, ...]:
+    """The GPUs that may be used, as CUDA_VISIBLE_DEVICES names them."""
+    if (named := environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return tuple(name.strip() for name in named.split(",") if name.strip())
+    return tuple(str(number) for number in range(len(list(known.iterdir())))) if known.is_dir() else ()
 
 
 MAX_NUM_SEQS: dict[Platform, int] = {"cuda": 256, "cpu": 32}

@@ -253,7 +253,7 @@ class Rubric(_Strict):
     """What a judge model is asked where rules cannot tell, and how its reply is read.
 
     The templates see `question` (the text that was asked), `response` (without its thinking), `answer` (what the rules
-    found, or ""), `target`, `choices`, `choices_text`, `groups` and `facts`.
+    found, or ""), `target`, `choices`, `choices_text`, `groups`, `facts` and `swapped`.
     """
 
     prompt: str
@@ -262,11 +262,32 @@ class Rubric(_Strict):
     """Whether the judge sees the sample's pictures."""
     read: Rule
     """A reader of `lmms_fast.metrics`: the reply to a score, or to an answer that `match` then compares."""
+    form: dict[str, Any] | None = None
+    """JSON schema of the reply, for endpoints that hold a model to one."""
     when: Literal["always", "no_answer"] = "always"
+    votes: int = Field(default=1, ge=1)
+    """How often the same is asked; with more than one at a temperature above 0."""
+    combine: Literal["mean", "majority"] = "mean"
+    """Of the votes' scores. Of answers it is always the majority."""
+    swap: bool = False
+    """Whether everything is asked once more with `swapped` true, for a template that then puts the two answers it
+    compares in the other order."""
     model: str | None = None
     """The judge that published numbers rest on; another one gives other numbers."""
     max_tokens: int = Field(default=1024, gt=0)
     temperature: float = Field(default=0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _votes_may_differ(self) -> Rubric:
+        if self.votes > 1 and self.temperature == 0:
+            raise ValueError("`votes` at temperature 0 are all the same; give a `temperature`")
+        return self
+
+    @property
+    def version(self) -> str:
+        """Names what is asked and how it is read."""
+        content = self.model_dump(mode="json", exclude_defaults=True, exclude={"model"})
+        return hashlib.blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=4).hexdigest()
 
 
 class Scoring(_Strict):

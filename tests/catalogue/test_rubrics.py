@@ -44,7 +44,8 @@ def records(task: Task, hub: Path) -> list[Record]:
 def question(task: Task, record: Record, response: str) -> str:
     """What a judge is asked."""
     prediction = extracted(sample_of(record), response, rules_of(task).extract)
-    return "\n\n".join(str(message.parts[0]) for message in Asker(task).question(record, response, prediction))
+    asked = Asker(task).questions(record, response, prediction)[0]
+    return "\n\n".join(message["parts"][-1] for message in asked.messages)
 
 
 def numbers(task: Task, found: list[Record], response: str, replies: list[str | None]) -> Mapping[str, Aggregate]:

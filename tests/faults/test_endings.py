@@ -273,7 +273,7 @@ def test_the_grace_ends(faulty: Faulty, many: Path, tmp_path: Path, results: byt
     """Requests that never end are given up, and asked again by the next session."""
     out = tmp_path / "r"
     faulty.plan({"name": "hang", "after": 8, "times": 0})
-    before = "import lmms_fast.pipeline.stream as it; it.GRACE_S = 0.3"
+    before = "import lmms_fast.pipeline.stop as it; it.GRACE_S = 0.3"
     with _started(_words(many, faulty, out, before=before)) as process:
         _until(lambda: faulty.stats()["requests"] == 12 and _lines(out) == 8)
         process.terminate()
@@ -318,7 +318,7 @@ def test_a_signal_before_the_first_request(many: Path, tmp_path: Path) -> None:
 def test_a_signal_while_waiting_for_the_rate(faulty: Faulty, many: Path, tmp_path: Path) -> None:
     """What only waits for --rpm is not out, so it is neither waited for nor sent."""
     out = tmp_path / "r"
-    before = "import lmms_fast.pipeline.stream as it; it.GRACE_S = 3.0"
+    before = "import lmms_fast.pipeline.stop as it; it.GRACE_S = 3.0"
     with _started(_words(many, faulty, out, "--rpm", "2", before=before)) as process:
         _until(lambda: _lines(out) == 2)
         began = time.monotonic()

@@ -65,14 +65,15 @@ def test_what_a_judge_is_asked(tmp_path: Path) -> None:
     assert isinstance(task, Task)
     record = {"id": "1", "messages": [{"role": "user", "parts": [{"image": "x"}, "Why?"]}], "target": ["B"],
               "choices": [], "groups": {}, "facts": {"weight": "3"}}  # fmt: skip
-    system, user = Asker(task).question(record, "So.", Prediction(None, "text"))
-    assert (system.role, system.parts) == ("system", ("You grade.",))
-    assert user.parts == ("Why?|So.||B|3",)
+    (asked,) = Asker(task).questions(record, "So.", Prediction(None, "text"))
+    assert asked.messages == (
+        {"role": "system", "parts": ["You grade."]}, {"role": "user", "parts": ["Why?|So.||B|3"]}
+    )  # fmt: skip
     (tmp_path / "mine.yaml").write_text(TASK.replace("facts.weight", "facts.wait"))
     wrong = load_file(tmp_path / "mine.yaml")
     assert isinstance(wrong, Task)
     with pytest.raises(TaskError, match=r"sample 1.*wait"):
-        Asker(wrong).question(record, "So.", Prediction(None, "text"))
+        Asker(wrong).questions(record, "So.", Prediction(None, "text"))
 
 
 @pytest.mark.parametrize(

@@ -71,7 +71,7 @@ def run(theirs: Path, tmp_path: Path, stand_in: StandIn) -> Path:
     journal = out / "journal.jsonl"
     journal.write_text(journal.read_text().splitlines(keepends=True)[0])
     manifest = json.loads((out / "manifest.json").read_text())
-    (out / "manifest.json").write_text(json.dumps({**manifest, "complete": False}))
+    (out / "manifest.json").write_text(json.dumps({**manifest, "complete": False, "answered": False}))
     stand_in.asked.clear()
     return out
 

@@ -1,0 +1,149 @@
+"""The first stage: every sample that is still to be asked, of all tasks, as one feed; and what becomes of the answers.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lmms_fast.config.spec import RunSpec
+from lmms_fast.data.feed import Fed, Selection, feed_task, longest_first, parse_limit, rows_wanted
+from lmms_fast.data.source import Source
+from lmms_fast.endpoints.presets import Profile
+from lmms_fast.endpoints.wire import build
+from lmms_fast.events import Notify, SampleDone, TaskSized
+from lmms_fast.journal.records import sample_record
+from lmms_fast.journal.store import Journal
+from lmms_fast.media.encode import BadMedia
+from lmms_fast.media.policy import Policy, parse_policy
+from lmms_fast.pipeline.budget import Spent
+from lmms_fast.pipeline.door import Door
+from lmms_fast.pipeline.stream import Prepared, Settle, Stream
+from lmms_fast.report.verdict import judge, rules_of, value_of
+from lmms_fast.tasks.spec import Task
+from lmms_fast.types import Failure, Outcome, Response
+
+
+@dataclass(frozen=True, slots=True)
+class Longer:
+    """A second pass: answers that were cut off, asked again with room for more."""
+
+    keys: frozenset[str]
+    max_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a session asks."""
+
+    spec: RunSpec
+    tasks: Sequence[Task]
+    sources: Mapping[str, Source]
+    spent: Spent
+    longer: Longer | None = None
+
+
+def selection_of(spec: RunSpec) -> Selection:
+    """The part of every task that is asked."""
+    return Selection(parse_limit(spec.limit), frozenset(spec.sample_ids), spec.repeats, spec.system_prompt,
+                     spec.allow_media_urls)  # fmt: skip
+
+
+def answers(plan: Plan, door: Door, journal: Journal, notify: Notify) -> Stream:
+    """The stream that asks them."""
+    return Stream(prepare(plan, door, journal, notify), door, _settle(plan, door, journal, notify), notify)
+
+
+def _settle(plan: Plan, door: Door, journal: Journal, notify: Notify) -> Settle:
+    """Into the journal, with a score for those who watch."""
+    rules = {task.task: rules_of(task) for task in plan.tasks if task.foreign is None}
+    quick = {name: one for name, one in rules.items() if not one.slow}
+    room = plan.longer.max_tokens if plan.longer else None
+
+    def settle(item: Prepared, outcome: Outcome) -> None:
+        journal.append(item.record, outcome, room)
+        value = value_of(judge(item.record, outcome, quick[item.task])) if item.task in quick else None
+        if isinstance(outcome, Failure):
+            notify(SampleDone(item.task, item.key, value, outcome.kind, 0, outcome.attempts, None))
+            return
+        tokens = outcome.usage.completion_tokens or 0
+        notify(SampleDone(item.task, item.key, value, None, tokens, outcome.attempts, outcome.latency_s))
+        plan.spent.add(outcome.usage, door.out)
+
+    return settle
+
+
+def prepare(plan: Plan, door: Door, journal: Journal, notify: Notify) -> Iterator[tuple[Prepared, int]]:
+    """Samples that are still to be asked, with their bodies built; runs in the feed's thread."""
+    spec, tasks, longer, profile = plan.spec, plan.tasks, plan.longer, door.where.profiles[0]
+    skip: Callable[[str], bool]
+    if longer:
+        wanted = longer.keys
+        skip = lambda key: key not in wanted  # noqa: E731
+    else:
+        skip = functools.partial(journal.finished, retry_final=spec.retry_failed == "all")
+    for task in tasks:
+        total = task_size(spec, task, plan.sources[task.task])
+        done = sum(entry.task == task.task and not entry.failure for entry in journal.index.values())
+        if not longer:
+            notify(TaskSized(task.task, total, done))
+    settings = {task.task: functools.partial(parameters, spec, task, profile) for task in tasks}
+    streams = [feed_task(task, plan.sources[task.task], selection_of(spec), skip) for task in tasks]
+    lengths = [spec.max_tokens or task.generation.max_tokens for task in tasks]
+    policy = parse_policy(spec.image)
+    for fed in longest_first(streams, lengths):
+        request = settings[fed.sample.task](fed.sample.repeat)
+        if longer:
+            request[profile.tokens_field] = longer.max_tokens
+        yield _prepare(fed, request, policy, named=door.where.only_ours)
+
+
+def task_size(spec: RunSpec, task: Task, source: Source) -> int | None:
+    """How many samples a task has in this run; None where the data do not tell."""
+    limit = parse_limit(spec.limit)
+    dynamic = task.where or isinstance(task.each, str)
+    if spec.sample_ids or source.count is None or dynamic or (limit is not None and task.keep_together):
+        return None
+    rows = rows_wanted(limit, source.count, task.task) or source.count
+    return min(rows, source.count) * max(1, len(task.each)) * max(spec.repeats, task.repeats)
+
+
+def parameters(spec: RunSpec, task: Task, profile: Profile, repeat: int) -> dict[str, Any]:
+    """Request settings: the task's, then the flags', then --gen and --extra-body."""
+    generation = task.generation
+    temperature = generation.temperature if spec.temperature is None else spec.temperature
+    top_p = generation.top_p if spec.top_p is None else spec.top_p
+    settings: dict[str, Any] = {profile.tokens_field: spec.max_tokens or generation.max_tokens,
+                                "temperature": temperature}  # fmt: skip
+    if top_p is not None:
+        settings["top_p"] = top_p
+    if generation.stop:
+        settings["stop"] = list(generation.stop)
+    if temperature > 0 and profile.sends_seed:
+        # Per request, or else what a sample draws would depend on the order of arrival.
+        settings["seed"] = spec.seed + repeat
+    return {**settings, **generation.extra, **spec.gen, **spec.extra_body}
+
+
+def _prepare(fed: Fed, settings: Mapping[str, Any], policy: Policy, *, named: bool) -> tuple[Prepared, int]:
+    sample, failure = fed.sample, fed.failure
+    if failure is None:
+        try:
+            body = build(sample.messages, settings, named=named, policy=policy)
+        except (BadMedia, OSError) as error:
+            failure = Failure(sample.key, "media", str(error), attempts=0)
+        else:
+            record = sample_record(sample, fed.row, body.digests, body.changes)
+            return Prepared(sample.key, sample.task, record, body, None), body.size
+    return Prepared(sample.key, sample.task, sample_record(sample, fed.row, ()), None, failure), 0
+
+
+def cut_off_keys(journal: Journal, max_tokens: int) -> frozenset[str]:
+    """Samples whose answer was cut by its length, and is again or was not asked with so much room."""
+    longer = {key for key, entry in journal.longer.items() if entry.max_tokens == max_tokens and not entry.failure}
+    return frozenset(
+        outcome.key for _, outcome, _ in journal.read()
+        if isinstance(outcome, Response) and outcome.finish_reason == "length" and outcome.key not in longer
+    )  # fmt: skip

@@ -1,0 +1,264 @@
+"""The door to the servers of one stage: reached, watched, brought back when they were out, started again when ours die.
+
+What passes through it are the turns of its pool. Several streams may use one door, and then share its limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from aiolimiter import AsyncLimiter
+
+from lmms_fast.endpoints.limit import Adaptive, Fixed, Limit
+from lmms_fast.endpoints.pool import Closed, Member, Pool
+from lmms_fast.endpoints.presets import LOCAL, Endpoint, Profile, find_key
+from lmms_fast.endpoints.probe import connect
+from lmms_fast.endpoints.transport import Transport
+from lmms_fast.errors import EndpointError, Unreachable
+from lmms_fast.events import EndpointState, Event, LimitChanged, LoadRead, Notice, Notify
+from lmms_fast.pipeline.dispatch import Dispatcher
+from lmms_fast.pipeline.stop import Stop
+from lmms_fast.pipeline.watch import mind, revive, watched
+from lmms_fast.server.command import installed
+from lmms_fast.server.hints import tail
+from lmms_fast.server.launch import Server
+from lmms_fast.server.spec import ServerSpec
+from lmms_fast.server.tune import in_flight, keeps_media
+from lmms_fast.types import Load
+
+_RESTARTS = 2
+_JOIN_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """A vLLM that this run launches."""
+
+    spec: ServerSpec
+    server: Server
+    again: Callable[[int], Awaitable[Server]]
+    """Another one in place of one that died; the argument counts them."""
+    keep: bool = False
+    """Whether it outlives the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Which servers a stage asks, and how much of them."""
+
+    profiles: Sequence[Profile]
+    model: str | None
+    """What endpoints other than ours are asked for; None: the only one that each serves."""
+    key_env: str | None
+    concurrency: int | Literal["auto"]
+    patience_s: float
+    request_timeout_s: float
+    max_attempts: int
+    rpm: float | None = None
+    tpm: float | None = None
+    ours: Ours | None = None
+
+    @property
+    def only_ours(self) -> bool:
+        """Whether all that is asked is on this machine and keeps media."""
+        return all(profile.name == LOCAL for profile in self.profiles)
+
+    @property
+    def first_limit(self) -> int:
+        """Requests that may be out at the start."""
+        if isinstance(self.concurrency, int):
+            return self.concurrency
+        return sum(self.bounds(profile)[0] for profile in self.profiles)
+
+    def bounds(self, profile: Profile) -> tuple[int, int]:
+        """Where `--concurrency auto` starts, and the most it goes to. A batch of ours has a known size."""
+        if self.ours is not None and profile.name == LOCAL:
+            most = in_flight(self.ours.spec, installed()[0])
+            return most, most
+        return profile.first_limit, profile.most
+
+
+class Door:
+    """Made by `opened`; `passed` waits for the servers."""
+
+    def __init__(self, where: Where, facts: dict[str, Any], stop: Stop, notify: Notify) -> None:
+        self.where, self._facts, self._stop, self._notify = where, facts, stop, notify
+        self.limit = where.first_limit
+        """Requests that may be out now, at all servers."""
+        self.resized: list[Callable[[int], None]] = []
+        """Told of every other limit."""
+        self._limits: dict[str, int] = {}
+        self._loads: dict[str, Load] = {}
+        self._helpers: list[asyncio.Task[None]] = []
+        self._opened: asyncio.Future[tuple[Pool, Transport]] = asyncio.get_running_loop().create_future()
+        self.done = asyncio.Event()
+        """Set when nothing more will be asked."""
+
+    async def run(self) -> None:
+        """Open, look after the servers, close. Raises EndpointError or ServerError when they cannot be asked."""
+        late: list[Profile] = []
+        members = await self._reach(late)
+        async with asyncio.TaskGroup() as helpers:
+
+            def help(task: Any) -> None:
+                self._helpers.append(helpers.create_task(task))
+
+            def down(member: Member, why: str) -> None:
+                self._tell(EndpointState(member.endpoint.name, False, why))
+                help(revive(member, pool, self._tell))
+
+            pool = Pool(members, down)
+            help(mind(pool, self.where.patience_s, self._stop))
+            for profile in late:
+                help(self._join(profile, pool))
+            for member in members:
+                if member.managed:
+                    help(self._keep_serving(member, pool))
+            async with watched(pool, self._tell), Transport(self.where.request_timeout_s) as transport:
+                if not self._opened.done():  # it may have been closed
+                    self._opened.set_result((pool, transport))
+                await self.done.wait()
+            for helper in self._helpers:
+                helper.cancel()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the servers can be asked."""
+        return self._opened.done() and not self._opened.exception()
+
+    async def passed(self, notify: Notify) -> Dispatcher:
+        """What sends requests, once the servers can be asked; it tells `notify` of them. Raises pool.Closed."""
+        pool, transport = await asyncio.shield(self._opened)
+        return Dispatcher(pool, transport, max_attempts=self.where.max_attempts, notify=notify)
+
+    @property
+    def out(self) -> int:
+        """Requests out at this moment."""
+        return self._opened.result()[0].out if self.is_open else 0
+
+    def close(self, reason: str) -> None:
+        """No more turns; those that have one keep it."""
+        if self.is_open:
+            self._opened.result()[0].close(reason)
+        elif not self._opened.done():
+            self._opened.set_exception(Closed(reason))
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, LoadRead):
+            self._loads[event.endpoint] = event.load
+        elif isinstance(event, LimitChanged):
+            self._limits[event.endpoint] = event.limit
+            self.limit = sum(self._limits.values())
+            for told in self.resized:
+                told(self.limit)
+        self._notify(event)
+
+    async def _reach(self, late: list[Profile]) -> list[Member]:
+        """The endpoints that answer, in the order named; waits for a server that is starting. Those that do not are put
+        into `late`, if another one does. Raises EndpointError, ServerError."""
+        where = self.where
+        members: list[Member] = []
+        missing: list[Unreachable] = []
+        for profile in where.profiles:
+            if profile.name == LOCAL and where.ours is not None:
+                await where.ours.server.ready()
+                members.append(self._member(self._our_endpoint(where.ours, where.ours.server), managed=True))
+                continue
+            try:
+                endpoint = await connect(profile, where.model, find_key(profile, where.key_env))
+            except Unreachable as error:
+                missing.append(error)
+                late.append(profile)
+            else:
+                members.append(self._member(endpoint))
+        if not members:
+            raise missing[0]
+        for absence in missing:
+            self._tell(Notice(f"{absence} Going on without it; it may join later."))
+        self._facts["endpoints"] = [{"name": one.endpoint.name, "url": one.endpoint.profile.base_url,
+                                     "model": one.endpoint.model} for one in members]  # fmt: skip
+        return members
+
+    async def _join(self, profile: Profile, pool: Pool) -> None:
+        """Try again and again to reach an endpoint that was not there at the start."""
+        while True:
+            await asyncio.sleep(_JOIN_S)
+            try:
+                endpoint = await connect(profile, self.where.model, find_key(profile, self.where.key_env))
+            except Unreachable:
+                continue
+            except EndpointError as error:
+                self._tell(Notice(f"{error} Going on without it."))
+                return
+            pool.add(self._member(endpoint))
+            self._tell(EndpointState(profile.name, True, "it joined"))
+            return
+
+    async def _keep_serving(self, member: Member, pool: Pool) -> None:
+        """Start our server again when it dies, a bounded number of times. Raises ServerError after that."""
+        ours = self.where.ours
+        assert ours is not None
+        server = ours.server
+        for number in range(1, _RESTARTS + 2):
+            error = await server.died()
+            pool.take_out(member, "it died")
+            self._facts.setdefault("deaths", []).append({
+                "error": str(error), "log": str(server.log_path), "log_tail": tail(server.log()),
+                "load": self._loads.get(LOCAL),
+            })  # fmt: skip
+            if number > _RESTARTS:
+                raise error
+            self._tell(Notice(f"{str(error).splitlines()[0]} Starting it again ({number} of {_RESTARTS})."))
+            server = await ours.again(number)
+            await server.ready()
+            member.endpoint = self._our_endpoint(ours, server)
+            pool.bring_back(member, on_trial=False)
+            self._tell(EndpointState(LOCAL, True, "it was started again"))
+
+    def _our_endpoint(self, ours: Ours, server: Server) -> Endpoint:
+        if ours.keep:
+            server.keep()
+        self._facts["server"] = {**server.facts, "command": server.command}
+        return Endpoint(LOCAL, local_profile(server.base_url), server.served_name, server.api_key,
+                        keeps_media(server.command))  # fmt: skip
+
+    def _member(self, endpoint: Endpoint, *, managed: bool = False) -> Member:
+        where = self.where
+
+        def changed(limit: int, why: str, *, paced: bool) -> None:
+            self._tell(LimitChanged(endpoint.name, limit, why, paced))
+
+        limit: Limit
+        if isinstance(where.concurrency, int):
+            limit = Fixed(_share(where.concurrency, len(where.profiles)))
+        else:
+            limit = Adaptive(*where.bounds(endpoint.profile), changed)
+        changed(limit.now, "start", paced=False)
+        return Member(endpoint, limit, AsyncLimiter(where.rpm, 60) if where.rpm else None,
+                      AsyncLimiter(where.tpm, 60) if where.tpm else None, managed)  # fmt: skip
+
+
+@contextlib.asynccontextmanager
+async def opened(where: Where, facts: dict[str, Any], stop: Stop, notify: Notify) -> AsyncIterator[Door]:
+    """A door, for the block. It is there at once, and lets through when the servers can be asked; when they never can,
+    the block is cancelled. `facts` takes what is to be known of them later. Raises EndpointError or ServerError."""
+    async with asyncio.TaskGroup() as group:
+        door = Door(where, facts, stop, notify)
+        running = group.create_task(door.run())
+        yield door
+        door.done.set()
+        if not door.is_open:
+            running.cancel()
+
+
+def local_profile(base_url: str = "") -> Profile:
+    """The profile of a server of ours; its address is known once it is launched."""
+    return Profile(LOCAL, base_url, ())
+
+
+def _share(concurrency: int, endpoints: int) -> int:
+    return -(-concurrency // endpoints)

@@ -1,0 +1,102 @@
+"""Who is asked in which role: the model that is evaluated, its judge, and a second judge that looks over the first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from lmms_fast.config.spec import RunSpec
+from lmms_fast.endpoints.presets import LOCAL, Profile, find_key, resolve
+from lmms_fast.endpoints.probe import connect
+from lmms_fast.errors import EndpointError, Unreachable
+from lmms_fast.pipeline.door import local_profile
+from lmms_fast.server.spec import ServerSpec
+from lmms_fast.tiny import MODEL_DIR
+
+Role = Literal["model", "judge", "audit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which model is asked, and at which servers."""
+
+    role: Role
+    model: str
+    """What people call it."""
+    named: str | None
+    """What endpoints other than ours are asked for; None: the only one that each serves."""
+    profiles: Sequence[Profile]
+    key_env: str | None
+    concurrency: int | Literal["auto"]
+    served: ServerSpec | None = None
+    """What a vLLM of ours is to serve; None: no endpoint is ours."""
+
+    def same_as(self, other: Asked) -> bool:
+        """Whether the same servers are asked for the same model."""
+        return self.model == other.model and _names(self) == _names(other)
+
+
+def _names(asked: Asked) -> set[str]:
+    return {profile.name for profile in asked.profiles}
+
+
+async def candidate(spec: RunSpec) -> Asked:
+    """The model that is evaluated. Raises UsageError, EndpointError."""
+    profiles = _profiles(spec.endpoint)
+    ours = LOCAL in spec.endpoint
+    model = spec.model or (str(MODEL_DIR) if ours else await _only_model(profiles, spec.api_key_env, "--model"))
+    served = ServerSpec(model, spec.tp, spec.pp, spec.dp, spec.max_model_len, spec.gpu_memory_utilization,
+                        spec.server_args)  # fmt: skip
+    return Asked("model", _called(model), spec.model if ours else model, profiles, spec.api_key_env, spec.concurrency,
+                 served if ours else None)  # fmt: skip
+
+
+async def judges(spec: RunSpec, model: Asked) -> list[Asked]:
+    """The judge, and the second one, as far as they are named. Raises UsageError, EndpointError."""
+    if spec.judge is None and not spec.judge_endpoint:
+        return []
+    first = await _judge("judge", spec.judge, spec.judge_endpoint, spec, model)
+    if spec.audit_judge is None:
+        return [first]
+    return [first, await _judge("audit", spec.audit_judge, spec.audit_endpoint or spec.judge_endpoint, spec, model)]
+
+
+async def _judge(role: Role, named: str | None, endpoints: Sequence[str], spec: RunSpec, model: Asked) -> Asked:
+    """At the endpoints of the model that is evaluated where none are named; that model itself where it has no name."""
+    profiles = _profiles(endpoints) if endpoints else model.profiles
+    ours = any(profile.name == LOCAL for profile in profiles)
+    at_the_models = {profile.name for profile in profiles} <= _names(model)
+    key_env = spec.judge_api_key_env or (spec.api_key_env if at_the_models else None)
+    if named is None and not ours:
+        named = await _only_model(profiles, key_env, f"--{role}")
+    path = named or (model.served.model if model.served else str(MODEL_DIR))
+    asked = Asked(role, _called(path), named, profiles, key_env, spec.judge_concurrency,
+                  ServerSpec(path, spec.judge_tp) if ours else None)  # fmt: skip
+    return replace(asked, served=model.served) if asked.same_as(model) else asked
+
+
+def _profiles(endpoints: Sequence[str]) -> list[Profile]:
+    return [local_profile() if name == LOCAL else resolve(name) for name in endpoints]
+
+
+def _called(model: str) -> str:
+    return "lmms-fast-tiny" if Path(model) == MODEL_DIR else model
+
+
+async def _only_model(profiles: Sequence[Profile], key_env: str | None, flag: str) -> str:
+    """The model that all endpoints that answer serve. Raises EndpointError when there is none, or more than one."""
+    found: dict[str, str] = {}
+    missing: list[Unreachable] = []
+    for profile in profiles:
+        try:
+            found[profile.name] = (await connect(profile, None, find_key(profile, key_env))).model
+        except Unreachable as error:
+            missing.append(error)
+    if not found:
+        raise missing[0]
+    if len(set(found.values())) > 1:
+        served = ", ".join(f"{name} serves {model}" for name, model in found.items())
+        raise EndpointError(f"The endpoints of a run must serve one model, but {served}; choose with {flag}.")
+    return next(iter(found.values()))

