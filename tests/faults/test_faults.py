@@ -335,7 +335,7 @@ def test_a_launched_server_in_trouble_that_lives(
     async def launch(*_: object, **__: object) -> Launched:
         return Launched(f"{faulty.url}/v1")
 
-    monkeypatch.setattr("lmms_fast.pipeline.run.launch", launch)
+    monkeypatch.setattr("lmms_fast.pipeline.session.launch", launch)
     faulty.plan({"name": "500", "after": 20, "total": 8, "times": 0})
     result = evaluate(write(tmp_path / "task", 60), "local", tmp_path / "r", max_attempts=5, patience=5)
     assert (result.samples, result.not_asked, result.failed) == (60, 0, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -25,6 +26,11 @@ class StandIn:
     delay_s: float = 0.0
     record: bool = True
     """Whether `asked` keeps the bodies."""
+    hold: threading.Event | None = None
+    """No answer before it is set."""
+    out: int = 0
+    most: int = 0
+    """Requests at this moment, and at one moment at most."""
 
     async def models(self, request: web.Request) -> web.Response:
         """The one model it serves."""
@@ -38,8 +44,13 @@ class StandIn:
         number = len(self.asked)
         if self.record:
             self.asked.append(body)
+        self.out += 1
+        self.most = max(self.most, self.out)
         if self.delay_s:
             await asyncio.sleep(self.delay_s)
+        if self.hold is not None:
+            await asyncio.to_thread(self.hold.wait, 30)
+        self.out -= 1
         replaced = self.behave(number, body)
         if isinstance(replaced, str):
             return await self._misbehave(replaced, request)
