@@ -46,8 +46,8 @@ def _gpqa(part: str) -> Rows:
 
 _NOTHING = dict.fromkeys(("num_words", "relation", "keywords", "end_phrase"))
 DATASETS: dict[tuple[str, str | None, str], Rows] = {
-    ("cais/mmlu", "all", "test"): _mmlu("abstract_algebra", "world_religions"),
-    **{("cais/mmlu", subject, "test"): _mmlu(subject) for subject in _subjects()},
+    **{("cais/mmlu", "all", split): _mmlu("abstract_algebra", "world_religions") for split in ("test", "validation")},
+    **{("cais/mmlu", subject, split): _mmlu(subject) for subject in _subjects() for split in ("test", "validation")},
     ("openai/gsm8k", "main", "test"): _gsm8k("test", 5, 1234),
     ("openai/gsm8k", "main", "train"): _gsm8k("train", 2, 3, 4, 5, 6, 7),
     ("wis-k/instruction-following-eval", None, "train"): [
@@ -123,16 +123,24 @@ def _lettered(part: str, between: str = "\n") -> str:
     return between.join(f"({letter}) {text}" for letter, text in zip("ABCD", _SHUFFLED[part], strict=True))
 
 
-def _about(subject: str) -> list[str]:
+def _about(subject: str, form: str = "{}\nA. one\nB. two\nC. three\nD. four\nAnswer:") -> list[str]:
     return [
         f"The following are multiple choice questions (with answers) about {subject.replace('_', ' ')}.\n\n"
-        f"Which, {subject}?\nA. one\nB. two\nC. three\nD. four\nAnswer:"
+        + form.format(f"Which, {subject}?")
     ]
+
+
+_FLAN = "Q: {}\n(A) one (B) two (C) three (D) four\nA:"
+_FLANS = {"cot_zeroshot": f"{_FLAN} Let's think step by step.", "n_shot_generative": _FLAN}
 
 
 PROMPTS = {
     "mmlu": _about("abstract_algebra"),
     **{f"mmlu_{subject}{end}": _about(subject) for subject in _subjects() for end in ("", "_generative")},
+    **{f"mmlu_flan_{name}": _about("abstract_algebra", form) for name, form in _FLANS.items()},
+    **{
+        f"mmlu_flan_{name}_{subject}": _about(subject, form) for subject in _subjects() for name, form in _FLANS.items()
+    },
     "gsm8k": [f"{_EXAMPLES}Question: How many apples, test 5?\nAnswer:"],
     "gsm8k_cot": [f"{_COT}Q: How many apples, test 5?\nA:"],
     "gsm8k_cot_self_consistency": [f"{_COT}Q: How many apples, test 5?\nA:"],
