@@ -17,7 +17,7 @@ import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from lmms_fast.errors import TaskError
-from lmms_fast.media.draw import Drawn
+from lmms_fast.media.draw import Drawn, Pasted
 from lmms_fast.media.encode import from_base64
 from lmms_fast.media.header import read_header
 from lmms_fast.media.pdf import Page
@@ -242,7 +242,11 @@ class Renderer:
                     found = find(item, column)
                     yield found if shape is None or part.draw is None else _drawn(found, part.draw, shape(names))
 
-        return pictures
+        def canvas(names: Mapping[str, Any], find: _Find) -> Iterator[str | Media]:
+            if found := tuple(one for one in pictures(names, find) if isinstance(one, Media)):
+                yield Media(Pasted(found, part.canvas or 1))
+
+        return pictures if part.canvas is None else canvas
 
     def _text_rule(self, part: TextPart) -> _Part:
         template, rule = self._env.from_string(part.text), part.interleave
