@@ -67,6 +67,8 @@ class Judging:
     """Takes what a reply took, with the number of requests that are out."""
     notify: Notify
     retry_final: bool
+    at_the_models: bool
+    """Whether it is asked at the servers of the model that is evaluated, and takes its places."""
     ended_early: bool = True
     """Until it was asked everything."""
     _structured: bool = True
@@ -163,7 +165,8 @@ class Judging:
         if about and self.bench.share is None:
             referee, record, answer = about
             value = value_of(referee.verdict(record, answer, {item.key: outcome}.get)[0])
-        self.notify(Judged(item.task, item.key, value, None, outcome.attempts))
+        shared = outcome.latency_s if self.at_the_models and outcome.attempts else 0.0
+        self.notify(Judged(item.task, item.key, value, None, outcome.attempts, shared))
 
 
 def _shows_pictures(record: Record) -> bool:

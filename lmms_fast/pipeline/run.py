@@ -176,7 +176,7 @@ class _Work:
         judgings: list[tuple[Judging, Asked]] = []
         try:
             with contextlib.ExitStack() as stack:
-                judging = self._judging(sources, stack) if judges else None
+                judging = self._judging(sources, model, stack) if judges else None
                 judgings = [(judging(one), one) for one in judges] if judging else []
                 if answered:
                     journal.no_more()
@@ -212,7 +212,7 @@ class _Work:
             self.journal.no_more()
 
     def _judging(
-        self, sources: Mapping[str, Source], stack: contextlib.ExitStack
+        self, sources: Mapping[str, Source], model: Asked, stack: contextlib.ExitStack
     ) -> Callable[[Asked], Judging]:
         """What makes the stage of a judge; all write into one journal."""
         spec, tasks = self.spec, self.chosen.tasks
@@ -227,7 +227,7 @@ class _Work:
             bench = Bench(Judge(asked.model, spec.seed, spec.judge_gen), tasks, spec.scoring, share)
             sight = Sight(tasks, source, selection_of(spec), parse_policy(spec.image))
             return Judging(bench, self.journal, said, cache, sight, self._spender(asked.role), self.notify,
-                           spec.retry_failed == "all")  # fmt: skip
+                           spec.retry_failed == "all", asked.same_as(model))  # fmt: skip
 
         return judging
 
