@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -160,13 +161,17 @@ def _letters(extract: str) -> Callable[[Entry, Paths], Found]:
 
 
 def _circular(extract: str) -> Callable[[Entry, Paths], Found]:
-    """Every rotation right; the rotations of a question share the index modulo a million."""
+    """Every rotation right; the rotations of a question share the index modulo a million, and are those in the file."""
 
     def found(_: Entry, paths: Paths) -> Found:
-        items = []
-        for item in table(paths):
-            index = int(item.sample.id.partition(" ")[0])
-            items.append(_grouped(item, circular_id=str(index % 1_000_000), vanilla=str(int(index < 1_000_000))))
+        rows = table(paths)
+        indices = [int(item.sample.id.partition(" ")[0]) for item in rows]
+        rotations = Counter(index % 1_000_000 for index in indices)
+        items = [
+            _grouped(item, circular_id=str(index % 1_000_000), rotations=str(rotations[index % 1_000_000]),
+                     vanilla=str(int(index < 1_000_000)))
+            for item, index in zip(rows, indices, strict=True)
+        ]  # fmt: skip
         run = scored(items, extract)
         whole, vanilla, *parts = run.aggregates("circular", by=[name for name in ("category",)
                                                                 if name in items[0].sample.groups])  # fmt: skip
