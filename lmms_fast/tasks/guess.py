@@ -424,7 +424,7 @@ class _Guesser:
         self._used.add(label)
         what = "the folder's name" if self._found.path.is_dir() else f"column {label}"
         self._lines.insert(0, f"question: which of {len(names)} classes is shown")
-        identity, _ = self._identity(False)
+        identity, _ = self._identity(lambda _: ())
         if self._found.path.is_dir():
             identity = {"id": "{{ image }}"}
         groups = self._groups(None)
