@@ -163,6 +163,30 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         },
         {"correct": 2, "acc": 100.0},
     ),
+    "tabmwp, normal forms stored": (  # the unit is in the data set alone
+        "tabmwp",
+        {"m.json": {"acc": 50.0, "correct": 1, "count": 2, "results": {
+            "8": {"answer": "9", "answer_norm": "9", "prediction": "9 boxes", "prediction_norm": "9"},
+            "9": {"answer": "Blue", "answer_norm": "Blue", "prediction": "$", "prediction_norm": "blue!"}}}},
+        {"correct": 1, "acc": 50.0},
+    ),
+    "anls of responses with blanks": (  # what the distance is divided by has the blanks
+        "anls",
+        {"m.json": [{"question_id": 1, "answer": " ax", "annotation": ["ab"]}]},
+        {"score": 2 / 3},
+    ),
+    "mmmu, blanks around a response": (  # the period is not at the end
+        "mmmu_parse (acc)",
+        {"out/Art/output.json": [mmmu_row(1, "Art", "B. ", "B"), mmmu_row(2, "Art", "B.", "B")],
+         "answer_dict_val.json": {f"validation_Art_{number}": {"question_type": "?", "ground_truth": "B"}
+                                  for number in (1, 2)}},
+        {"deterministic_correct": 1, "random_fallback_items": 1},
+    ),
+    "a response that thinks": (  # its scorer cuts nothing off
+        "vlmek_can_infer (exact matching)",
+        {"m_X.xlsx": [["index", "A", "B", "answer", "prediction"], [0, "x", "y", "B", "A </think> B"]]},
+        {"correct": 0},
+    ),
     "Qwen-VL's form": (
         "anls",
         {"m.json": [{"question_id": 1, "answer": "cola", "annotation": ["Cola", "Coke"]},
@@ -284,8 +308,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "MME of its authors": (
         "mme_official",
-        {"OCR.txt": "a.jpg\tIs it?\tYes\tYes\na.jpg\tIs it not?\tNo\tYes, it is\n"},
-        {"perception": 50.0, "cognition": 0.0},
+        {"OCR.txt": "a.jpg\tIs it?\tYes\tYes\na.jpg\tIs it not?\tNo\tn\n"},
+        {"perception": 50.0, "cognition": 0.0, "unknown": 1},
     ),
     "VLMEvalKit, HallusionBench": (
         "yes_no_word + hallusion_aAcc_fAcc_qAcc",
@@ -338,8 +362,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "VLMEvalKit, OCRVQA": (
         "exact_ci",
         {"m_OCRVQA.xlsx": [["index", "answer", "category", "prediction"], ["a_1", "Yes", "Art", "yes"],
-                           ["a_2", 12, "Art", "12 "]]},
-        {"acc": 100.0},
+                           ["a_2", 12, "Art", "12 "], ["a_3", "No", "Art", "No."]]},
+        {"acc": 200 / 3},
     ),
     "MTVQA": (
         "mtvqa_substring per language",
