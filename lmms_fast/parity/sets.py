@@ -270,7 +270,8 @@ def _tabmwp(_: Entry, paths: Paths) -> Found:
 
 
 def _gqa(_: Entry, paths: Paths) -> Found:
-    return plain(scored(formats.llava_in_order(paths), "text", "exact_ignore_case"))
+    match = Step("exact_match", {"ignore": [r"(?<!\.)\.++\Z"], "ignore_case": True})
+    return plain(scored(formats.llava_in_order(paths), "verbatim", match))
 
 
 def _mtvqa(_: Entry, paths: Paths) -> Found:

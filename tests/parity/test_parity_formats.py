@@ -94,12 +94,14 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "gqa_exact",
         {
             "answers/model.jsonl": [{"question_id": "b", "prompt": "?", "text": "no"},
-                                    {"question_id": "a", "prompt": "?", "text": "Yes."}],
+                                    {"question_id": "a", "prompt": "?", "text": "Yes.."},
+                                    {"question_id": "c", "prompt": "?", "text": "yes "}],
             "questions.jsonl": [{"question_id": "a", "text": "Is it?\nAnswer."},
-                                {"question_id": "b", "text": "What?"}],
-            "golds.json": [{"question": "Is it?", "gt_answers": "yes"}, {"question": "What?", "gt_answers": "a cat"}],
+                                {"question_id": "b", "text": "What?"}, {"question_id": "c", "text": "Is it?"}],
+            "golds.json": [{"question": "Is it?", "gt_answers": "yes"}, {"question": "What?", "gt_answers": "a cat"},
+                           {"question": "Is it?", "gt_answers": "yes"}],
         },
-        {"correct": 1, "acc": 50.0, "published": 50.0},
+        {"correct": 1, "acc": 100 / 3},
     ),
     "scienceqa of LLaVA": (
         "sqa_llava",
@@ -409,7 +411,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "WildVision": (
         "wildvision_pairwise",
         {"m.jsonl": [{"question_id": str(number), "games": [{"judgment": reply, "score": None}]} for number, reply in
-                     enumerate(["So [[B>>A]]", "So [[B>A]] or rather [[A>B]]", "none", "[[A=B]]"])]},
+                     enumerate(["So [[B>>A]]", "So [[B>A]] or rather [[A>B]]", "none", "[[A<B]]"])]},
         {"much_better": 1, "worse": 1, "tie": 2, "reward": 12.5, "win_rate": 25.0},
     ),
 }  # fmt: skip
