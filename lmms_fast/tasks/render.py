@@ -221,10 +221,12 @@ class Renderer:
             wanted, name = as_list(numbers(names)), path.render(names)
             if len(wanted) > _PAGES_MAX:
                 raise MediaMissing(f"{len(wanted)} pages of {name[:120]!r}; at most {_PAGES_MAX} are shown")
-            for number in wanted:
-                if (document := self._file(name)) is None:
-                    raise MediaMissing(f"the dataset's copy has no file {name[:120]!r}; fetch all of it")
-                yield Media(Page(document, int(number), part.dpi))
+            if not wanted:
+                return
+            if (document := self._file(name)) is None:
+                raise MediaMissing(f"the dataset's copy has no file {name[:120]!r}; fetch all of it")
+            for place, number in enumerate(wanted, 1):
+                yield Media(Page(document, int(number), part.dpi, place == len(wanted)))
 
         return pages
 
