@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import orjson
 
-from lmms_fast.config.spec import RunSpec, parse_share
+from lmms_fast.config.spec import RunSpec
 from lmms_fast.data.feed import parse_limit
 from lmms_fast.data.source import Source, open_source
 from lmms_fast.errors import LmmsFastError, UsageError
@@ -146,8 +146,7 @@ def _described(spec: RunSpec, judges: Sequence[Asked]) -> dict[str, Any] | None:
     if not judges:
         return None
     first, *second = [asdict(Judge(one.model, spec.seed, spec.judge_gen)) for one in judges]
-    share = parse_share(spec.judge_audit) if spec.judge_audit else 0.0
-    return {**first, "audit": second[0] if second else None, "share": share}
+    return {**first, "audit": second[0] if second else None, "share": spec.judge_audit or 0.0}
 
 
 @dataclass(slots=True)
@@ -223,7 +222,7 @@ class _Work:
             return sources.get(task.task) or open_source(task, spec.data_dir)
 
         def judging(asked: Asked) -> Judging:
-            share = parse_share(spec.judge_audit) if asked.role == "audit" and spec.judge_audit else None
+            share = spec.judge_audit if asked.role == "audit" else None
             bench = Bench(Judge(asked.model, spec.seed, spec.judge_gen), tasks, spec.scoring, share)
             sight = Sight(tasks, source, selection_of(spec), parse_policy(spec.image))
             return Judging(bench, self.journal, said, cache, sight, self._spender(asked.role), self.notify,
