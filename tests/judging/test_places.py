@@ -126,7 +126,7 @@ def test_a_judge_added_later_needs_no_model(tmp_path: Path, pair: Servers, launc
 
 
 def test_another_judge_judges_what_is_stored(tmp_path: Path, pair: Servers) -> None:
-    """`score RUN --judge OTHER` asks the model nothing; what the first judge said stays, and need not be asked again."""
+    """`score RUN --judge OTHER` asks the model nothing; what the first judge said stays, and is not asked again."""
     run = tmp_path / "r"
     pair.judge.names = ("kind", "strict")
     pair.judge.behave = lambda _, body: web.json_response(
