@@ -147,6 +147,25 @@ def test_another_judge_judges_what_is_stored(tmp_path: Path, pair: Servers) -> N
     assert "Judged by kind" in done.stdout
 
 
+def test_what_is_judged_before_all_is_answered_stays_a_part(tmp_path: Path, pair: Servers) -> None:
+    """`score --judge` on a run that ended early judges what is there, and the run still goes on with the same command."""
+
+    def behave(number: int, body: dict[str, Any]) -> web.Response:
+        return answers(number, body) if number < 4 else web.json_response({"error": "gone"}, status=503)
+
+    pair.model.behave = behave
+    run, task = tmp_path / "r", write(tmp_path, 9)
+    first = evaluate(task, pair, run, judge_endpoint=(), concurrency=1)
+    assert first.samples - first.failed == 4
+    done = lmms_fast("score", str(run), "--judge", "stand-in", "--judge-endpoint", pair.judge.url)
+    assert done.returncode in (0, 2), done.stderr
+    assert json.loads((run / "manifest.json").read_text())["complete"] is False
+    assert len(pair.judge.asked) == 4
+    pair.model.behave = answers
+    last = evaluate(task, pair, run)
+    assert (last.samples, last.not_judged, len(pair.judge.asked)) == (9, 0, 9)
+
+
 @pytest.mark.parametrize("replies", ["perhaps", "503"])
 def test_what_is_not_judged_ends_with_2(tmp_path: Path, pair: Servers, replies: str) -> None:
     """Neither a zero nor a success, and said with the reason."""
