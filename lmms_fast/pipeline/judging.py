@@ -162,7 +162,7 @@ class Judging:
         value = None
         if about and self.bench.share is None:
             referee, record, answer = about
-            value = value_of(referee.verdict(record, answer, {item.key: outcome}.get)[0])
+            value = value_of(referee.decided(record, answer, [outcome.text]))
         self.notify(Judged(item.task, item.key, value, None, outcome.attempts))
 
 
