@@ -53,7 +53,7 @@ def test_the_judge_keeps_up_with_the_model(tmp_path: Path) -> None:
         model.ready = lambda number: len(pair.judge.asked) >= number - 8
         result = evaluate(write(tmp_path, 60), pair, tmp_path / "r", concurrency=4)
     assert model.in_vain is None
-    assert result.not_judged == 0 and len(pair.judge.asked) == 60
+    assert (result.not_judged, len(pair.judge.asked)) == (0, 60)
 
 
 def test_at_one_server_judgements_are_asked_between_answers(tmp_path: Path) -> None:
@@ -63,4 +63,4 @@ def test_at_one_server_judgements_are_asked_between_answers(tmp_path: Path) -> N
         both.ready = lambda number: number != 40 or any(map(judges, both.asked))
         result = evaluate(write(tmp_path, 80), pair, tmp_path / "r", judge_endpoint=both.url, concurrency=2)
     assert both.in_vain is None
-    assert result.not_judged == 0 and len(both.asked) == 160
+    assert (result.not_judged, len(both.asked)) == (0, 160)
