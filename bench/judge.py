@@ -1,9 +1,9 @@
 """A judge beside the model: ``python -m bench.judge [--runs 3] [--readme]``.
 
-What answering alone takes, judging alone (`lmms-fast score RUN --judge …` over the answers of the first), and both in one
-run. Two servers, each with so many slots and such a latency; pictures go to the model, text to the judge. Seconds are the
-servers': from the first request that reaches either to the last reply of either, so Python's start, the data set's opening
-and the report are in none of them. No judgement is known before, unless a line says so.
+What answering alone takes, judging alone (`lmms-fast score RUN --judge …` over the answers of the first), and both in
+one run. Two servers, each with so many slots and such a latency. Seconds are the servers': from the first request that
+reaches either to the last reply of either, so Python's start, the data set's opening and the report are in none of
+them; one column has whole processes. No judgement is known before, unless a line says so.
 """
 
 from __future__ import annotations
@@ -39,6 +39,9 @@ score:
 """
 SLOTS = 16
 ONE_SERVER_SLOTS, ONE_SERVER_S = 2, "0.05"
+TEXT, PICTURES = "bench_judged", "bench_shown"
+"""Tasks: the judge gets text alone, or the picture with it."""
+AUTO = ("--concurrency", "64", "--judge-concurrency", "auto")
 IN_FLIGHT = 64
 """Where servers answer at once."""
 
@@ -66,6 +69,7 @@ class Case:
     label: str
     model: str
     judge: str
+    task: str = TEXT
     slots: int = SLOTS
     limits: tuple[str, ...] = ("--concurrency", str(SLOTS), "--judge-concurrency", str(SLOTS))
     rounds: list[tuple[Did, Did, Did]] = field(default_factory=list)
@@ -73,24 +77,25 @@ class Case:
 
 
 CASES = (
-    ("both 0.2 s", "0.2", "0.2"),
-    ("both lognormal, median 0.2 s, sigma 1", "lognormal:0.2:1", "lognormal:0.2:1"),
-    ("judge 4 × slower: 0.1 and 0.4 s", "0.1", "0.4"),
-    ("model 4 × slower: 0.4 and 0.1 s", "0.4", "0.1"),
+    Case("both 0.2 s", "0.2", "0.2"),
+    Case("both 0.2 s, the judge is shown the pictures, too", "0.2", "0.2", PICTURES),
+    Case("both lognormal, median 0.2 s, sigma 1", "lognormal:0.2:1", "lognormal:0.2:1"),
+    Case("judge 4 × slower: 0.1 and 0.4 s", "0.1", "0.4"),
+    Case("model 4 × slower: 0.4 and 0.1 s", "0.4", "0.1"),
+    Case("both 0.2 s, 64 slots, `--judge-concurrency auto`", "0.2", "0.2", slots=64, limits=AUTO),
 )
-AUTO = ("--concurrency", "64", "--judge-concurrency", "auto")
 
 
 def write(folder: Path, count: int) -> Path:
-    """The standard work with a rubric in place of a rule; its task file."""
+    """The standard work with a rubric in place of a rule, as two tasks in this folder."""
     work.write(folder, count)
     plain, _, _ = work.TASK.partition("score:")
-    task = folder / "bench_judged.yaml"
-    task.write_text(plain.replace("bench_mc", "bench_judged") + RUBRIC)
-    return task
+    for name, rubric in ((TEXT, RUBRIC), (PICTURES, RUBRIC + "    pictures: true\n")):
+        (folder / f"{name}.yaml").write_text(plain.replace("bench_mc", name) + rubric)
+    return folder
 
 
-def command(*words: str | Path) -> list[str]:
+def command(*words: str | Path | int) -> list[str]:
     """Of lmms-fast."""
     return [sys.executable, "-m", "lmms_fast.cli.app", *map(str, words)]
 
@@ -123,59 +128,68 @@ def scratch() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def apart_and_together(case: Case, task: Path, count: int) -> tuple[Did, Did, Did]:
+def apart_and_together(case: Case, folder: Path, count: int) -> tuple[Did, Did, Did]:
     """Answering, judging, both, each with a cache of its own that is empty."""
-    slots = ("--slots", str(case.slots))
-    with (
-        mock_server("--latency", case.model, *slots) as model,
-        mock_server("--latency", case.judge, *slots, "--say", "1") as judge, scratch() as base,
-    ):  # fmt: skip
+    with pair(case.model, case.judge, case.slots) as (model, judge), scratch() as base:
         servers = (model, judge)
-        evaluation = command("eval", "--endpoint", model.url, "--tasks", task, *case.limits)
-        again = command("score", base / "run", *judged_by(judge), *case.limits[2:])
+        evaluation = command("eval", "--endpoint", model.url, "--tasks", folder / f"{case.task}.yaml", *case.limits,
+                             "--max-failures", count, "-o")  # fmt: skip
+        judging = command("score", base / "run", *judged_by(judge), *case.limits[2:])
         return (
-            measure(servers, [*evaluation, "-o", str(base / "run"), "--max-failures", str(count)], base / "1",
-                    (count, 0)),
-            measure(servers, again, base / "2", (0, count)),
-            measure(servers, [*evaluation, *judged_by(judge), "-o", str(base / "both")], base / "3", (count, count)),
-        )  # fmt: skip
+            measure(servers, [*evaluation, str(base / "run")], base / "1", (count, 0)),
+            measure(servers, judging, base / "2", (0, count)),
+            measure(servers, [*evaluation, str(base / "both"), *judged_by(judge)], base / "3", (count, count)),
+        )
 
 
-def at_one_server(task: Path, count: int) -> Did:
-    """The model judges itself."""
-    with mock_server("--latency", ONE_SERVER_S, "--slots", str(ONE_SERVER_SLOTS), "--say", "1") as one, scratch() as base:
-        words = command("eval", "--endpoint", one.url, "--tasks", task, "--concurrency", str(ONE_SERVER_SLOTS),
-                        *judged_by(one), "-o", base / "run")  # fmt: skip
-        return measure((one,), words, base / "cache", (2 * count,))
+def at_one_server(folder: Path, count: int) -> tuple[Did, Did]:
+    """Answering alone, and with the model judging itself."""
+    slots = str(ONE_SERVER_SLOTS)
+    with mock_server("--latency", ONE_SERVER_S, "--slots", slots, "--say", "1") as one, scratch() as base:
+        words = command("eval", "--endpoint", one.url, "--tasks", folder / f"{TEXT}.yaml", "--concurrency", slots,
+                        "--max-failures", count, "-o")  # fmt: skip
+        return (
+            measure((one,), [*words, str(base / "alone")], base / "1", (count,)),
+            measure((one,), [*words, str(base / "both"), *judged_by(one)], base / "2", (2 * count,)),
+        )
 
 
-def known_before(task: Path, count: int) -> tuple[Did, Did]:
+def known_before(folder: Path, count: int) -> tuple[Did, Did]:
     """The same evaluation twice, in folders of their own: the second finds every judgement."""
-    slots = ("--slots", str(SLOTS))
-    with (
-        mock_server("--latency", "0.2", *slots) as model,
-        mock_server("--latency", "0.2", *slots, "--say", "1") as judge, scratch() as base,
-    ):  # fmt: skip
-        words = command("eval", "--endpoint", model.url, "--tasks", task, "--concurrency", SLOTS, *judged_by(judge), "-o")
-        first, second = (measure((model, judge), [*words, str(base / name)], base / "cache", (count, asked))
-                         for name, asked in (("first", count), ("second", 0)))  # fmt: skip
-        return first, second
+    with pair("0.2", "0.2", SLOTS) as (model, judge), scratch() as base:
+        words = command("eval", "--endpoint", model.url, "--tasks", folder / f"{TEXT}.yaml", "--concurrency", SLOTS,
+                        *judged_by(judge), "-o")  # fmt: skip
+        return (
+            measure((model, judge), [*words, str(base / "first")], base / "cache", (count, count)),
+            measure((model, judge), [*words, str(base / "second")], base / "cache", (count, 0)),
+        )
 
 
-def at_once(task: Path, count: int, *, judged: bool) -> Did:
-    """Servers that take no time: what is left is ours."""
-    with mock_server() as model, mock_server("--say", "1") as judge, scratch() as base:
-        words = command("eval", "--endpoint", model.url, "--tasks", task, "--concurrency", IN_FLIGHT, "-o", base / "run",
-                        "--max-failures", count)  # fmt: skip
+def at_once(folder: Path, count: int, judged: str | None) -> Did:
+    """Servers that take no time: what is left is ours. `judged` names the task, where a judge is asked."""
+    with pair("0", "0", count) as (model, judge), scratch() as base:
+        words = command("eval", "--endpoint", model.url, "--tasks", folder / f"{judged or TEXT}.yaml", "--concurrency",
+                        IN_FLIGHT, "-o", base / "run", "--max-failures", count)  # fmt: skip
         with_judge = (*judged_by(judge), "--judge-concurrency", str(IN_FLIGHT)) if judged else ()
         return measure((model, judge), [*words, *with_judge], base / "cache", (count, count if judged else 0))
+
+
+@contextmanager
+def pair(model: str, judge: str, slots: int) -> Iterator[tuple[MockServer, MockServer]]:
+    """Two servers with these latencies."""
+    with (
+        mock_server("--latency", model, "--slots", str(slots)) as one,
+        mock_server("--latency", judge, "--slots", str(slots), "--say", "1") as other,
+    ):  # fmt: skip
+        yield one, other
 
 
 def ideal(case: Case, count: int) -> float:
     """The ratio of a client that takes no time: each answer goes to the judge the moment it is there. (With latencies
     that are drawn, another order gives another number.)"""
-    alone = max(_through(latency_of, [0.0] * count, case.slots)[-1] for latency_of in (case.model, case.judge))
-    return _through(case.judge, _through(case.model, [0.0] * count, case.slots), case.slots)[-1] / alone
+    begun = [0.0] * count
+    alone = max(_through(latency_of, begun, case.slots)[-1] for latency_of in (case.model, case.judge))
+    return _through(case.judge, _through(case.model, begun, case.slots), case.slots)[-1] / alone
 
 
 def _through(latency_of: str, arrivals: Sequence[float], slots: int) -> list[float]:
@@ -198,49 +212,58 @@ def main() -> None:
     parser.add_argument("--readme", action="store_true", help="write the table into README.md")
     options = parser.parse_args()
     count, (few, many) = options.count, options.counts
-    cases = [Case(*words) for words in CASES]
-    cases.append(Case("both 0.2 s, 64 slots, the judge's found by `auto`", "0.2", "0.2", 64, AUTO))
-    alone_at_one: list[Did] = []
+    one_server: list[tuple[Did, Did]] = []
     twice: list[tuple[Did, Did]] = []
-    cost: dict[tuple[int, bool], list[Did]] = {(size, judged): [] for size in (few, many) for judged in (False, True)}
+    kinds = (None, TEXT, PICTURES)
+    cost: dict[tuple[int, str | None], list[Did]] = {(size, kind): [] for size in (few, many) for kind in kinds}
     with tempfile.TemporaryDirectory() as name:
-        tasks = {size: write(Path(name) / str(size), size) for size in (count, few, many)}
+        folders = {size: write(Path(name) / str(size), size) for size in (count, few, many)}
         for number in range(options.runs):
-            for case in cases:
-                case.rounds.append(apart_and_together(case, tasks[count], count))
-                spans = ", ".join(f"{one.span_s:.2f}" for one in case.rounds[-1])
-                print(f"round {number}, {case.label}: {spans} s", file=sys.stderr, flush=True)
-            alone_at_one.append(at_one_server(tasks[count], count))
-            twice.append(known_before(tasks[count], count))
-            for (size, judged), found in cost.items():
-                found.append(at_once(tasks[size], size, judged=judged))
-                print(f"round {number}, {size} at once, judged: {judged}: {found[-1].span_s:.2f} s, CPU "
-                      f"{found[-1].usage.cpu_s:.2f} s", file=sys.stderr, flush=True)  # fmt: skip
+            for case in CASES:
+                case.rounds.append(apart_and_together(case, folders[count], count))
+                told(number, case.label, case.rounds[-1])
+            one_server.append(at_one_server(folders[count], count))
+            told(number, "one server", one_server[-1])
+            twice.append(known_before(folders[count], count))
+            told(number, "known before", twice[-1])
+            for (size, kind), found in cost.items():
+                found.append(at_once(folders[size], size, kind))
+                told(number, f"{size:,} at once, {kind or 'not judged'}", found[-1:])
     perfect = 2 * count * float(ONE_SERVER_S) / ONE_SERVER_SLOTS
-    took = median(one.span_s for one in alone_at_one)
+    alone, both = (median(one.span_s for one in column) for column in zip(*one_server, strict=True))
+    first, second = (median(one.span_s for one in column) for column in zip(*twice, strict=True))
     cpu = {what: median(one.usage.cpu_s for one in found) for what, found in cost.items()}
-    answer, both = ((cpu[many, judged] - cpu[few, judged]) / (many - few) for judged in (False, True))
-    rates = [many / median(one.span_s for one in cost[many, judged]) for judged in (False, True)]
+    answer, text, pictures = (1000 * (cpu[many, kind] - cpu[few, kind]) / (many - few) for kind in kinds)
+    rates = {kind: many / median(one.span_s for one in cost[many, kind]) for kind in kinds}
     publish("judge", [
         "| latency of model and judge | answering alone, s | judging alone, s | both together, s | together / longer "
-        "| a client that takes no time |",
-        "|---|---|---|---|---|---|", *(row(case, count) for case in cases), "",
-        f"{count:,} samples with pictures of 90 kB, {SLOTS} slots at each server where a line says nothing else; from the "
-        "first request to the last reply by the servers' clock, without start-up and report. One server with "
-        f"{ONE_SERVER_SLOTS} slots of {ONE_SERVER_S} s for both: {took:.1f} s, {took / perfect:.2f} × the {perfect:.1f} s "
-        f"that {2 * count:,} requests take. The first line again in another folder, with the judgements known: "
-        f"{twice[-1][1].requests[1]} requests to the judge, {median(two.span_s for _, two in twice):.1f} s after "
-        f"{median(one.span_s for one, _ in twice):.1f} s. Servers that answer at once, {IN_FLIGHT} in flight: an answer costs "
-        f"{1000 * answer:.2f} ms of CPU, its judgement {1000 * (both - answer):.2f} ms; {rates[0]:,.0f} answers/s without "
-        f"a judge, {rates[1]:,.0f} answered and judged. {machine()}, median of {options.runs} interleaved runs.",
+        "| whole processes | no time in the client |",
+        "|---|---|---|---|---|---|---|", *(row(case, count) for case in CASES), "",
+        f"{count:,} samples with pictures of 90 kB, {SLOTS} slots at each server where a line says nothing else, from "
+        "the first request to the last reply by the servers' clock; the last column is a simulation. One server with "
+        f"{ONE_SERVER_SLOTS} slots of {ONE_SERVER_S} s for both: {both:.1f} s, {both / perfect:.2f} × the "
+        f"{perfect:.1f} s of {2 * count:,} requests (answering alone {2 * alone / perfect:.2f} × its half). The first "
+        f"line again in another folder, every judgement known: {max(two.requests[1] for _, two in twice)} requests to "
+        f"the judge, {second:.1f} s after {first:.1f} s. Servers that answer at once, {IN_FLIGHT} in flight: an answer "
+        f"costs {answer:.2f} ms of CPU, its judgement {text - answer:.2f} ms by text and {pictures - answer:.2f} ms "
+        f"with the picture; {rates[None]:,.0f} answers/s, {rates[TEXT]:,.0f} judged answers/s. {machine()}, median of "
+        f"{options.runs} interleaved runs.",
     ], options.readme)  # fmt: skip
 
 
+def told(number: int, label: str, found: Sequence[Did]) -> None:
+    """A round's figures, while others are on their way."""
+    spans = ", ".join(f"{one.span_s:.2f} ({one.usage.wall_s:.2f}; CPU {one.usage.cpu_s:.2f})" for one in found)
+    print(f"round {number}, {label}: {spans} s", file=sys.stderr, flush=True)
+
+
 def row(case: Case, count: int) -> str:
-    """One line of the table; the ratio is the median of the rounds'."""
-    spans = [median(one.span_s for one in column) for column in zip(*case.rounds, strict=True)]
+    """One line of the table; the ratios are the medians of the rounds'."""
+    spans = " | ".join(f"{median(one.span_s for one in column):.1f}" for column in zip(*case.rounds, strict=True))
     ratio = median(both.span_s / max(one.span_s, two.span_s) for one, two, both in case.rounds)
-    return f"| {case.label} | {' | '.join(f'{span:.1f}' for span in spans)} | {ratio:.2f} | {ideal(case, count):.2f} |"
+    whole = median(both.usage.wall_s / max(one.usage.wall_s, two.usage.wall_s) for one, two, both in case.rounds)
+    perfect = "–" if case.limits is AUTO else f"{ideal(case, count):.2f}"
+    return f"| {case.label} | {spans} | {ratio:.2f} | {whole:.2f} | {perfect} |"
 
 
 if __name__ == "__main__":

@@ -2,10 +2,10 @@
 
 ``python -m bench.mock [--port 0] [--latency 0 | 0.2 | lognormal:0.2:1] [--per-token 0] [--slots N] [--rate N]
 [--congested N] [--say A]`` prints its port and serves until it is ended. Bodies are read into one scratch buffer and
-thrown away; the answer is always that of ``--say``. With ``--per-token`` a request takes so many seconds more for each of
-its ``max_tokens``; with ``--slots`` at most N requests are worked on at once and the others wait, as in a batch that is
-full; with ``--rate`` those beyond N a second are refused (429); with ``--congested`` each takes longer the more there
-are, and beyond N requests less is done in all.
+thrown away; the answer is always that of ``--say``. With ``--per-token`` a request takes so many seconds more for each
+of its ``max_tokens``; with ``--slots`` at most N requests are worked on at once and the others wait, as in a batch that
+is full; with ``--rate`` those beyond N a second are refused (429); with ``--congested`` each takes longer the more
+there are, and beyond N requests less is done in all.
 
 GET /v1/models · POST /v1/chat/completions · GET /metrics (vLLM's names) · GET /stats · POST /reset
 """
