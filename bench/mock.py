@@ -1,11 +1,11 @@
 """An OpenAI-compatible server that costs as little as a Python one can, so that the client is what is measured.
 
 ``python -m bench.mock [--port 0] [--latency 0 | 0.2 | lognormal:0.2:1] [--per-token 0] [--slots N] [--rate N]
-[--congested N]`` prints its port and serves until it is ended. Bodies are read into one scratch buffer and thrown away;
-the answer is always "A". With ``--per-token`` a request takes so many seconds more for each of its ``max_tokens``; with
-``--slots`` at most N requests are worked on at once and the others wait, as in a batch that is full; with ``--rate``
-those beyond N a second are refused (429); with ``--congested`` each takes longer the more there are, and beyond N
-requests less is done in all.
+[--congested N] [--say A]`` prints its port and serves until it is ended. Bodies are read into one scratch buffer and
+thrown away; the answer is always that of ``--say``. With ``--per-token`` a request takes so many seconds more for each
+of its ``max_tokens``; with ``--slots`` at most N requests are worked on at once and the others wait, as in a batch that
+is full; with ``--rate`` those beyond N a second are refused (429); with ``--congested`` each takes longer the more
+there are, and beyond N requests less is done in all.
 
 GET /v1/models · POST /v1/chat/completions · GET /metrics (vLLM's names) · GET /stats · POST /reset
 """
@@ -48,12 +48,12 @@ class Mock:
 
     def __init__(
         self, make_latency: Callable[[], Callable[[], float]], per_token_s: float = 0.0, slots: int | None = None,
-        rate: float | None = None, congested: int | None = None,
+        rate: float | None = None, congested: int | None = None, say: str = "A",
     ) -> None:  # fmt: skip
         self._make_latency, self._per_token_s, self._slots = make_latency, per_token_s, slots
         self._rate, self._congested = rate, congested
         self._refusal = reply(b'{"error":{"message":"too many requests"}}', status="429 Too Many Requests")
-        message = {"role": "assistant", "content": "A"}
+        message = {"role": "assistant", "content": say}
         body = json.dumps({
             "id": "x", "object": "chat.completion", "created": 0, "model": MODEL,
             "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
@@ -230,8 +230,9 @@ def main() -> None:
     parser.add_argument("--slots", type=int, help="requests worked on at once; the others wait")
     parser.add_argument("--rate", type=float, help="requests a second; those beyond are refused")
     parser.add_argument("--congested", type=int, help="requests beyond which less is done in all")
+    parser.add_argument("--say", default="A", help="the answer")
     options = parser.parse_args()
-    mock = Mock(options.latency, options.per_token, options.slots, options.rate, options.congested)
+    mock = Mock(options.latency, options.per_token, options.slots, options.rate, options.congested, options.say)
     try:
         from uvloop import run  # noqa: PLC0415
     except ImportError:

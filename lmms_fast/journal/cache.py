@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -55,7 +54,7 @@ class ReplyCache:
 
     def put(self, digest: str, vote: int, reply: Response) -> None:
         """Remember a reply; written with some others."""
-        self._new.append((_name(digest, vote), orjson.dumps(asdict(reply))))
+        self._new.append((_name(digest, vote), orjson.dumps(reply)))
         if len(self._new) >= _EVERY:
             self._write()
 

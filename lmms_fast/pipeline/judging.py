@@ -164,7 +164,7 @@ class Judging:
         value = None
         if about and self.bench.share is None:
             referee, record, answer = about
-            value = value_of(referee.verdict(record, answer, {item.key: outcome}.get)[0])
+            value = value_of(referee.decided(record, answer, [outcome.text]))
         shared = outcome.latency_s if self.at_the_models and outcome.attempts else 0.0
         self.notify(Judged(item.task, item.key, value, None, outcome.attempts, shared))
 

@@ -55,8 +55,9 @@ class Referee:
     def __init__(self, task: Task, who: Judge) -> None:
         rubric = task.score.judge
         assert rubric is not None, f"{task.task} has no rubric"
-        self.task, self._who, self._rubric = task, who, rubric
+        self.task, self._who = task, who
         self._rules, self._asker = rules_of(task), Asker(task)
+        self._facts = {"judge": who.model, "rubric": rubric.version, "temperature": str(rubric.temperature)}
         assert self._rules.judge is not None
         self.replies = self._rules.judge.replies
         """That a response takes."""
@@ -72,9 +73,8 @@ class Referee:
     def _asked(self, record: Record, question: Question) -> Asked:
         task, vote, who = self.task.task, question.vote, self._who
         digest = question.digest(who.model, who.gen, who.seed if question.settings["temperature"] else None)
-        facts = {"judge": self._who.model, "rubric": self._rubric.version, "temperature": str(self._rubric.temperature)}
         content = {"task": task, "id": digest, "repeat": vote, "row": record["row"], "messages": question.messages,
-                   "target": (), "choices": (), "groups": {}, "facts": facts}  # fmt: skip
+                   "target": (), "choices": (), "groups": {}, "facts": self._facts}  # fmt: skip
         return Asked(Sample(task, digest, (), (), repeat=vote).key, digest, question, content)
 
     def verdict(
@@ -87,7 +87,11 @@ class Referee:
         texts = [one.text if isinstance(one, Response) else None for one in said]
         lines = [{**asked.record["facts"], "question": asked.key, **_said(one)}
                  for asked, one in zip(questions, said, strict=True)]  # fmt: skip
-        return judge(record, outcome, self._rules, texts), lines
+        return self.decided(record, outcome, texts), lines
+
+    def decided(self, record: Record, outcome: Outcome, texts: Sequence[str | None]) -> Verdict:
+        """The verdict on a response by what was replied to each of its questions, which are not made again."""
+        return judge(record, outcome, self._rules, texts)
 
 
 def _said(outcome: Outcome | None) -> Judgement:

@@ -93,9 +93,9 @@ def answers(number: int, body: dict[str, Any]) -> web.Response:
 
 
 @contextlib.contextmanager
-def servers() -> Iterator[Servers]:
+def servers(pair: Servers | None = None) -> Iterator[Servers]:
     """Both, running."""
-    pair = Servers()
+    pair = pair or Servers()
     with contextlib.ExitStack() as stack:
         for one in (pair.model, pair.judge):
             one.behave = answers
