@@ -42,5 +42,5 @@ def mirrored(reply: str) -> str:
     """The same said of two answers in the other order."""
     line, _, rest = reply.partition("\n")
     if "[[" in line:
-        return line.translate(str.maketrans("AB>", "BA<"))
+        return line.translate(str.maketrans("AB", "BA"))
     return "\n".join([" ".join(reversed(line.split(" "))), rest])
