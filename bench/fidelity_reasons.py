@@ -92,6 +92,7 @@ def naturalbench(case: Mapping[str, Any], sample: Sample) -> float | None:
 NOT_COMPARED = {
     "mmbench_*": "theirs gives a verdict on a question's rotations together",
     "*_pass64": "64 responses to a question",
+    "*_self_consistency": "64 responses to a question",
     "ifeval": "theirs needs NLTK's data from the network",
     "gpqa_*": "the options' order is drawn, theirs by other dice",
 }
@@ -104,7 +105,7 @@ READINGS: tuple[tuple[str, Reading], ...] = (
     ("seedbench_ko*", said_is("pred", "answer")),
     ("visualwebbench_*", single(scale=0.01)),
     ("mathvision_test*", single(scale=0.01)),
-    ("vstar_bench_reasoning", single()),
+    ("vstar_bench*_reasoning", single()),
     ("vstar_bench*", single(scale=0.01)),
     ("mmt_*", single(scale=0.01)),
     ("gsm8k*", single("exact_match,flexible-extract")),
@@ -178,6 +179,8 @@ REASONS: tuple[Reason, ...] = (
            "Theirs ends the run at a response without a word, such as a period."),
     Reason("broken JSON", "refcoco*_grounding_*", lambda case: ",," in case.text,
            "Ours finds the numbers of a box whose JSON cannot be read."),
+    Reason("no stop", "mmlu_*_generative", lambda case: "\n" in case.text,
+           "Theirs has the server stop at the line end and compares what it sends; ours takes the first line."),
     Reason(
         "letter in lower case", "dude", lambda case: case.theirs == 1.0,
         "Where a row has options, theirs takes any single letter in upper case, the x of x^2, for an option.",

@@ -110,6 +110,8 @@ class Judged:
     failure: str | None
     attempts: int
     """Requests made for it; 0 for one that was known, or could not be sent."""
+    occupied_s: float = 0.0
+    """Time that it took a place at the model's own servers."""
 
 
 @dataclass(frozen=True, slots=True)

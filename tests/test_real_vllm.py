@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,23 +16,27 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from aiohttp import web
 from PIL import Image
 
 from lmms_fast import evaluate
 from lmms_fast.endpoints.classify import lacks_media
 from lmms_fast.errors import ServerError
 from lmms_fast.events import SampleDone
+from lmms_fast.media.encode import digest
 from lmms_fast.server import kept
 from lmms_fast.server.command import installed
 from lmms_fast.tasks.catalog import Catalog, bundled_dir
 from lmms_fast.tasks.spec import Task
 from lmms_fast.tiny import MODEL_DIR
 from tests.catalogue.hub import everything, write
+from tests.servers.stand_in import StandIn, completion
 from tests.tasks.test_task_files import mme_rows, mmmu_row, picture
 
 
@@ -271,6 +277,65 @@ def test_its_load_is_read(served: str, tmp_path: Path) -> None:
     assert timing["server"]["running_mean"] + timing["server"]["front_end_mean"] > 0
     assert 0 < timing["server"]["front_end_cores"] < 2
     assert timing["server"]["media_hit_share"] >= 0.5
+
+
+JUDGED = """\
+extends: _smoke.yaml
+task: judged
+about: One-word answers, judged.
+dataset: {files: smoke_short.parquet}
+prompt: {user: [{image: image}, {text: "{{ question }}\\nAnswer the question using a single word or phrase."}]}
+target: "{{ answer }}"
+score:
+  extract: text
+  judge:
+    pictures: true
+    prompt: "Gold: {{ target[0] }}\\nAnswer: {{ response | fenced }}\\nIs it right?"
+    read: zero_one
+    form: {enum: [0, 1]}
+    max_tokens: 32
+"""
+
+
+@pytest.fixture
+def judged_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The smoke task of short answers, for a judge that sees the pictures."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("_smoke.yaml", "smoke_short.parquet"):
+        shutil.copy(bundled_dir() / "smoke" / name, tmp_path / name)
+    (tmp_path / "judged.yaml").write_text(JUDGED)
+    return tmp_path / "judged.yaml"
+
+
+def test_answers_are_judged_by_another_endpoint(
+    served: str, judged_task: Path, tmp_path: Path, stand_in: StandIn
+) -> None:
+    """A judge that compares finds what the rules of the same task find, and it sees the pictures that the model saw."""
+
+    def judge(_: int, body: dict[str, Any]) -> web.Response:
+        *pictures, text = body["messages"][0]["content"]
+        gold, answer = re.findall(r"Gold: (.*)\nAnswer: ```\n(.*?)\n", text["text"], re.S)[0]
+        seen.append(digest(base64.b64decode(pictures[0]["image_url"]["url"].partition(",")[2])))
+        return web.json_response(completion(str(int(gold.lower() == answer.lower()))))
+
+    seen: list[str] = []
+    stand_in.behave = judge
+    result = evaluate(str(judged_task), served, output_dir=tmp_path / "r", judge_endpoint=stand_in.url, limit=40)
+    assert result.not_judged == 0
+    assert result.score("judged") == evaluate("smoke_short", served, output_dir=tmp_path / "s", limit=40).score(
+        "smoke_short"
+    )
+    lines = [json.loads(line) for line in (tmp_path / "r" / "samples_judged.jsonl").read_text().splitlines()]
+    assert len(seen) == len(lines) == 40
+    assert {line["messages"][0]["parts"][0]["image"] for line in lines} == set(seen)
+
+
+def test_it_judges_itself_in_the_form_that_is_asked_for(served: str, judged_task: Path, tmp_path: Path) -> None:
+    """The tiny model cannot judge, but held to the form its replies can be read, all of them."""
+    result = evaluate(str(judged_task), served, output_dir=tmp_path / "r", judge_endpoint=served, limit=24)
+    assert result.tasks["judged"].judging == {"judged": 24}
+    assert result.judged is not None
+    assert result.judged.same_family == result.judged.model
 
 
 def test_bad_model_is_one_sentence(tmp_path: Path) -> None:

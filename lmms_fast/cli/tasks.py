@@ -25,16 +25,13 @@ def list_tasks(
     into: Annotated[Path | None, typer.Option(help="With --markdown: write it between the marks of this file.")] = None,
 ) -> None:
     """All tasks and groups: samples, what is shown to the model, how it is scored."""
-    import fnmatch
-
     from rich.console import Console
     from rich.table import Table
 
     from lmms_fast.tasks.catalog import Catalog
     from lmms_fast.tasks.page import COLUMNS, line_of, markdown_table, write_table
 
-    catalog = Catalog(include_path or ())
-    found = [catalog.load(name) for name in fnmatch.filter(catalog.names(), pattern)]
+    found = Catalog(include_path or ()).listed(pattern)
     if not found:
         raise UsageError(f"no task matches '{pattern}'; `lmms-fast tasks list` shows all.")
     if into and markdown:

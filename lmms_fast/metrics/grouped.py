@@ -107,13 +107,13 @@ def _circular(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
     """Circular evaluation (MMBench, arXiv 2307.06281): a question counts only if it is right under every rotation of
     its options.
 
-    The rotations share the group `circular_id` (in MMBench's files the index modulo 1,000,000). Where samples have the
-    group `vanilla`, the plain accuracy of those with "1" (index below 1,000,000) follows as ``vanilla_accuracy``. Rows
-    averaged regardless of rotation are neither number. Options: `metric` (circular_accuracy), `by`, `scale` (1), and
-    `size`: how many rotations a question has, or the group that tells, without which one that lacks some passes for
-    complete.
+    The rotations share the group `circular_id` (in MMBench's files the index modulo 1,000,000); the group `rotations`
+    says how many a question has, which is as many as it has options: one that lacks some is left out. Where samples
+    have the group `vanilla`, the plain accuracy of those with "1" (index below 1,000,000) follows as
+    ``vanilla_accuracy``. Rows averaged regardless of rotation are neither number. Options: `metric`
+    (circular_accuracy), `by`, `scale` (1).
     """
-    headline, *details = _share_all_right("circular_id", "circular_accuracy", scored, options)
+    headline, *details = _share_all_right("circular_id", "circular_accuracy", scored, {**options, "size": "rotations"})
     if not any("vanilla" in one.groups for one in scored):
         return [headline, *details]
     vanilla = [one for one in scored if group_of(one, "vanilla") == "1"]
@@ -301,12 +301,12 @@ def _loose(unit: Unit) -> float:
     return float(_multi(unit) and unit.right > 1)
 
 
-_GROUPED = frozenset({"metric", "by", "scale", "size"})
+_GROUPED = frozenset({"metric", "by", "scale"})
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
     {
-        "circular": Aggregator(_circular, _GROUPED, _check_size, frozenset({"circular_id"}), whole=True),
-        "pairs": Aggregator(_pairs, _GROUPED, _check_size, frozenset({"pair_id"}), whole=True),
+        "circular": Aggregator(_circular, _GROUPED, check_by, frozenset({"circular_id", "rotations"}), whole=True),
+        "pairs": Aggregator(_pairs, _GROUPED | {"size"}, _check_size, frozenset({"pair_id"}), whole=True),
         "mme": Aggregator(_mme, needs=frozenset({"category", "question_id"}), whole=True),
         "hallusion": Aggregator(
             _hallusion,

@@ -86,6 +86,11 @@ def _text(text: str, _: Sample, __: Options) -> Prediction:
     return Prediction(text.strip() or None, "text")
 
 
+def _verbatim(text: str, _: Sample, __: Options) -> Prediction:
+    """The whole response with the blanks around it, for published outputs: some scorers measure those, too."""
+    return Prediction(text or None, "verbatim")
+
+
 def _first_line(text: str, _: Sample, __: Options) -> Prediction:
     """The first line that is not blank, stripped: for models that answer and then explain."""
     lines = text.strip().splitlines()
@@ -168,6 +173,7 @@ def _plain(text: str) -> str:
 EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
     {
         "text": Extractor(_text),
+        "verbatim": Extractor(_verbatim),
         "first_line": Extractor(_first_line),
         "number_or_word": Extractor(_number_or_word),
         "regex": Extractor(_regex, frozenset({"pattern", "group", "pick", "otherwise"}), _check_regex),

@@ -88,12 +88,13 @@ def _step(rule: str | Step) -> Step:
     return Step(rule) if isinstance(rule, str) else rule
 
 
-def extracted(sample: Sample, text: str, chain: Sequence[Step]) -> Prediction:
+def extracted(sample: Sample, text: str, chain: Sequence[Step], *, as_is: bool = False) -> Prediction:
     """What a chain of extractors finds in a response: the text without its thinking goes through each in turn.
 
-    It ends where one finds nothing, or several readings; `Prediction.rule` names the rules it went through.
+    It ends where one finds nothing, or several readings; `Prediction.rule` names the rules it went through. `as_is`
+    leaves thinking and outer blanks in the text, as most benchmarks' own scorers do.
     """
-    rest: str = strip_reasoning(text)
+    rest: str = text if as_is else strip_reasoning(text)
     found = Prediction(None, "")
     rules: list[str] = []
     for step in chain:
@@ -105,12 +106,13 @@ def extracted(sample: Sample, text: str, chain: Sequence[Step]) -> Prediction:
     return found if len(rules) == 1 else Prediction(found.answer, " → ".join(rules))
 
 
-def score(sample: Sample, text: str, rules: ScoringRules) -> Score:
-    """The verdict on a response by the rules alone, which must have passed `check`.
+def score(sample: Sample, text: str, rules: ScoringRules, *, as_is: bool = False) -> Score:
+    """The verdict on a response by the rules alone, which must have passed `check`; `as_is` as in `extracted`.
 
     A sample whose answers are withheld (no target) is 0.0: do not score those.
     """
-    return MATCHERS[rules.match.name](extracted(sample, text, rules.extract), sample, rules.match.options)
+    prediction = extracted(sample, text, rules.extract, as_is=as_is)
+    return MATCHERS[rules.match.name](prediction, sample, rules.match.options)
 
 
 def judged(sample: Sample, text: str, rules: ScoringRules, *replies: str | None) -> Score | Undecided:

@@ -53,7 +53,7 @@ def _contains_yes(text: str, _: Sample, __: Options) -> Prediction:
 
 
 def _mme(text: str, _: Sample, __: Options) -> Prediction:
-    """MME's rule (arXiv 2306.13394, the authors' evaluation tool as lmms-eval has it).
+    """MME's rule (arXiv 2306.13394) as lmms-eval has it, which knows a little more than the authors' (`mme_official`).
 
     Without periods: ``yes``, ``no``, ``y`` or ``n`` alone; else ``yes``, else ``no``, within the first four characters.
     """
@@ -62,6 +62,12 @@ def _mme(text: str, _: Sample, __: Options) -> Prediction:
         return Prediction({"y": "yes", "n": "no"}.get(reduced), "mme")
     head = reduced[:4]
     return Prediction(next((word for word in ("yes", "no") if word in head), None), "mme")
+
+
+def _mme_official(text: str, _: Sample, __: Options) -> Prediction:
+    """MME's rule as the authors' evaluation tool has it: ``yes``, else ``no``, within the first four characters."""
+    head = text.lower()[:4]
+    return Prediction(next((word for word in ("yes", "no") if word in head), None), "mme_official")
 
 
 def _mme_match(prediction: Prediction, sample: Sample, _: Options) -> float:
@@ -77,6 +83,7 @@ EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(
         "pope": Extractor(_pope),
         "contains_yes": Extractor(_contains_yes),
         "mme": Extractor(_mme),
+        "mme_official": Extractor(_mme_official),
     }
 )
 

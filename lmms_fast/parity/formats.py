@@ -315,15 +315,14 @@ def llava_bench(paths: Paths) -> dict[str, list[list[tuple[str, float, float]]]]
 
 def wildvision(paths: Paths) -> Iterator[tuple[str, str]]:
     """WildVision: id, and the verdict on the model (B) against the reference (A), the last in double brackets; a reply
-    without one is a tie."""
+    with none of the four is a tie."""
     for path in named(paths, r"\.jsonl$"):
         for row in read_rows(path):
             verdicts = re.findall(r"\[\[([AB<>=]+)\]\]", text(field(row["games"][0], ("judgment", "judgement"))))
             yield text(row["question_id"]), _VERDICTS.get(verdicts[-1] if verdicts else "", "tie")
 
 
-_VERDICTS = {"B>>A": "much_better", "B>A": "better", "A=B": "tie", "A>B": "worse", "A>>B": "much_worse",
-             "A<<B": "much_better", "A<B": "better", "B<A": "worse", "B<<A": "much_worse", "B=A": "tie"}  # fmt: skip
+_VERDICTS = {"B>>A": "much_better", "B>A": "better", "A>B": "worse", "A>>B": "much_worse"}
 
 
 def _optional(paths: Paths, pattern: str) -> dict[str, Any]:

@@ -98,6 +98,8 @@ def import_file(
     chosen = Catalog(include_path).load(name) if rules is None else _task(name, path, rows[0], rules, file)
     if not isinstance(chosen, Task):
         raise UsageError(f"--task {task}: is a group; name one of {', '.join(chosen.tasks)}.")
+    if chosen.family:
+        raise UsageError(f"--task {task}: is a family; name one of its tasks.")
     rules_of(chosen)
     lacking = _lacking(rows[0], chosen, said)
     if lacking is None:

@@ -87,10 +87,13 @@ class Found:
 
 
 def scored(items: Sequence[Item], extract: str | Step | Sequence[str | Step], match: str | Step = "exact") -> Run:
-    """Every response through the rules. Raises TaskError for a rule that does not exist."""
+    """Every response through the rules, as it is: the scorers whose figures these are cut no thinking off.
+
+    Raises TaskError for a rule that does not exist.
+    """
     facts = set(items[0].sample.facts).intersection(*(item.sample.facts for item in items)) if items else set()
     rules = scoring(extract, match, facts=facts)
-    return Run(tuple(items), tuple(score(item.sample, item.text, rules) for item in items))
+    return Run(tuple(items), tuple(score(item.sample, item.text, rules, as_is=True) for item in items))
 
 
 def plain(run: Run, **more: float) -> Found:

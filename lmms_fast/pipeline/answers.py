@@ -18,12 +18,11 @@ from lmms_fast.journal.records import sample_record
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.encode import BadMedia
 from lmms_fast.media.policy import Policy, parse_policy
-from lmms_fast.pipeline.budget import Spent
 from lmms_fast.pipeline.door import Door
 from lmms_fast.pipeline.stream import Prepared, Settle, Stream
 from lmms_fast.report.verdict import judge, rules_of, value_of
 from lmms_fast.tasks.spec import Task
-from lmms_fast.types import Failure, Outcome, Response
+from lmms_fast.types import Failure, Outcome, Response, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,8 @@ class Plan:
     spec: RunSpec
     tasks: Sequence[Task]
     sources: Mapping[str, Source]
-    spent: Spent
+    spend: Callable[[Usage, int], None]
+    """Takes what an answer took, with the number of requests that are out."""
     longer: Longer | None = None
 
 
@@ -70,7 +70,7 @@ def _settle(plan: Plan, door: Door, journal: Journal, notify: Notify) -> Settle:
             return
         tokens = outcome.usage.completion_tokens or 0
         notify(SampleDone(item.task, item.key, value, None, tokens, outcome.attempts, outcome.latency_s))
-        plan.spent.add(outcome.usage, door.out)
+        plan.spend(outcome.usage, door.out)
 
     return settle
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,75 +26,75 @@ class Price:
     prompt: float
     completion: float
 
-    def of(self, usage: Usage) -> float:
+    def of(self, prompt_tokens: int, completion_tokens: int) -> float:
         """Dollars."""
-        return ((usage.prompt_tokens or 0) * self.prompt + (usage.completion_tokens or 0) * self.completion) / 1e6
+        return (prompt_tokens * self.prompt + completion_tokens * self.completion) / 1e6
 
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """A parsed ``--budget``; tokens where `price` is None, else dollars."""
+    """A parsed ``--budget``."""
 
     amount: float
-    price: Price | None
-
-    def cost(self, usage: Usage, price: Price | None = None) -> float:
-        """Of one answer, in the allowance's unit, at its own model's price if that is another's. Tokens that a server
-        does not report cost nothing."""
-        if self.price is None:
-            return float((usage.prompt_tokens or 0) + (usage.completion_tokens or 0))
-        return (price or self.price).of(usage)
+    dollars: bool
+    """Else tokens."""
 
 
+@dataclass(slots=True)
 class Budget:
-    """Counts what was spent. Requests that are out are taken to cost the mean of those before."""
+    """An allowance that the stages of a session spend together."""
 
-    def __init__(self, allowance: Allowance) -> None:
-        self._allowance = allowance
-        self.spent = 0.0
-        self._answers = 0
+    allowance: Allowance
+    stages: list[Spent] = field(default_factory=list)
 
-    def spend(self, usage: Usage, out: int, price: Price | None = None) -> bool:
-        """Take an answer in, with `out` more still to come; False when that is all the budget allows."""
-        self.spent += self._allowance.cost(usage, price)
-        self._answers += 1
-        return self.spent * (1 + out / self._answers) < self._allowance.amount
+    @property
+    def over(self) -> bool:
+        """Whether all is spent once the requests are answered that are out, at the mean of their stage before."""
+        coming = sum(stage.amount(self.allowance) * (1 + stage.out / max(1, stage.answers)) for stage in self.stages)
+        return coming >= self.allowance.amount
 
 
 @dataclass(slots=True)
 class Spent:
-    """What one stage of a session took, and takes out of the session's budget."""
+    """What one stage of a session took. Tokens that a server does not report cost nothing."""
 
     price: Price | None
     """None: not known."""
-    budget: Budget | None
-    over: Callable[[], None]
-    """Called when the budget is spent."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    answers: int = 0
+    out: int = 0
+    """Requests still to be answered."""
 
     def add(self, usage: Usage, out: int) -> None:
-        """An answer, with `out` requests more still to come."""
+        """An answer."""
         self.prompt_tokens += usage.prompt_tokens or 0
         self.completion_tokens += usage.completion_tokens or 0
-        if self.budget and not self.budget.spend(usage, out, self.price):
-            self.over()
+        self.answers += 1
+        self.out = out
+
+    def amount(self, allowance: Allowance) -> float:
+        """In the allowance's unit."""
+        if not allowance.dollars:
+            return float(self.prompt_tokens + self.completion_tokens)
+        assert self.price is not None, "a budget in dollars has all prices"
+        return self.price.of(self.prompt_tokens, self.completion_tokens)
 
     def as_told(self) -> dict[str, Any]:
         """Tokens, and dollars at the list price where that is known."""
-        usage = Usage(self.prompt_tokens, self.completion_tokens)
-        return {**asdict(usage), "usd": None if self.price is None else round(self.price.of(usage), 6)}
+        dollars = None if self.price is None else round(self.price.of(self.prompt_tokens, self.completion_tokens), 6)
+        return {"prompt_tokens": self.prompt_tokens, "completion_tokens": self.completion_tokens, "usd": dollars}
 
 
-def parse_budget(text: str, model: str, prices: Path | None) -> Allowance:
-    """``2.50usd`` or ``$2.50``, ``500000tok``, ``2Mtok``. Raises UsageError, also for a model without a price."""
+def parse_budget(text: str) -> Allowance:
+    """``2.50usd`` or ``$2.50``, ``500000tok``, ``2Mtok``. Raises UsageError."""
     found = _AMOUNT.fullmatch(text.strip())
     if not found or float(found[1]) <= 0 or not (found[2] or text.strip().startswith("$")):
         raise UsageError(f"--budget {text}: write dollars (2.50usd) or tokens (500000tok, 500ktok, 2Mtok).")
     unit = (found[2] or "usd").lower()
     if unit in _TOKENS:
-        return Allowance(float(found[1]) * _TOKENS[unit], None)
-    return Allowance(float(found[1]), price_of(model, prices))
+        return Allowance(float(found[1]) * _TOKENS[unit], dollars=False)
+    return Allowance(float(found[1]), dollars=True)
 
 
 def known_price(model: str, prices: Path | None) -> Price | None:

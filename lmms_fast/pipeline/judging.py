@@ -23,13 +23,12 @@ from lmms_fast.journal.records import Record
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.encode import BadMedia
 from lmms_fast.media.policy import Policy
-from lmms_fast.pipeline.budget import Spent
 from lmms_fast.pipeline.door import Door
 from lmms_fast.pipeline.stream import Prepared, Stream
 from lmms_fast.report.judgements import Asked, Judge, Referee, audited
 from lmms_fast.report.verdict import value_of
 from lmms_fast.tasks.spec import Task
-from lmms_fast.types import Failure, Media, Message, Outcome, Response
+from lmms_fast.types import Failure, Media, Message, Outcome, Response, Usage
 
 _KEPT_BYTES = 256 << 20
 
@@ -64,9 +63,12 @@ class Judging:
     journal: Journal
     cache: ReplyCache | None
     sight: Sight
-    spent: Spent
+    spend: Callable[[Usage, int], None]
+    """Takes what a reply took, with the number of requests that are out."""
     notify: Notify
     retry_final: bool
+    at_the_models: bool
+    """Whether it is asked at the servers of the model that is evaluated, and takes its places."""
     ended_early: bool = True
     """Until it was asked everything."""
     _structured: bool = True
@@ -156,14 +158,15 @@ class Judging:
             self.notify(Judged(item.task, item.key, None, outcome.kind, outcome.attempts))
             return
         if outcome.attempts:
-            self.spent.add(outcome.usage, door.out)
+            self.spend(outcome.usage, door.out)
             if self.cache:
                 self.cache.put(item.record["id"], item.record["repeat"], outcome)
         value = None
         if about and self.bench.share is None:
             referee, record, answer = about
             value = value_of(referee.verdict(record, answer, {item.key: outcome}.get)[0])
-        self.notify(Judged(item.task, item.key, value, None, outcome.attempts))
+        shared = outcome.latency_s if self.at_the_models and outcome.attempts else 0.0
+        self.notify(Judged(item.task, item.key, value, None, outcome.attempts, shared))
 
 
 def _shows_pictures(record: Record) -> bool:

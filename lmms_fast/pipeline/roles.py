@@ -69,8 +69,8 @@ async def _judge(role: Role, named: str | None, endpoints: Sequence[str], spec: 
     ours = any(profile.name == LOCAL for profile in profiles)
     at_the_models = {profile.name for profile in profiles} <= _names(model)
     key_env = spec.judge_api_key_env or (spec.api_key_env if at_the_models else None)
-    if named is None and not ours:
-        named = await _only_model(profiles, key_env, f"--{role}")
+    if not ours:
+        named = await _only_model(profiles, key_env, f"--{_FLAG[role]}", named)
     path = named or (model.served.model if model.served else str(MODEL_DIR))
     asked = Asked(role, _called(path), named, profiles, key_env, spec.judge_concurrency,
                   ServerSpec(path, spec.judge_tp) if ours else None)  # fmt: skip
@@ -85,13 +85,17 @@ def _called(model: str) -> str:
     return "lmms-fast-tiny" if Path(model) == MODEL_DIR else model
 
 
-async def _only_model(profiles: Sequence[Profile], key_env: str | None, flag: str) -> str:
-    """The model that all endpoints that answer serve. Raises EndpointError when there is none, or more than one."""
+_FLAG: dict[Role, str] = {"model": "model", "judge": "judge", "audit": "audit-judge"}
+
+
+async def _only_model(profiles: Sequence[Profile], key_env: str | None, flag: str, named: str | None = None) -> str:
+    """The model that all endpoints that answer serve, or which is named and they serve. Raises EndpointError when there
+    is none, or more than one."""
     found: dict[str, str] = {}
     missing: list[Unreachable] = []
     for profile in profiles:
         try:
-            found[profile.name] = (await connect(profile, None, find_key(profile, key_env))).model
+            found[profile.name] = (await connect(profile, named, find_key(profile, key_env))).model
         except Unreachable as error:
             missing.append(error)
     if not found:

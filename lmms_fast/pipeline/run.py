@@ -26,7 +26,7 @@ from lmms_fast.journal.store import Journal
 from lmms_fast.media.policy import ORIGINAL, parse_policy
 from lmms_fast.pipeline import roles
 from lmms_fast.pipeline.answers import Longer, Plan, answers, cut_off_keys, selection_of, task_size
-from lmms_fast.pipeline.budget import Budget, Spent, known_price, parse_budget
+from lmms_fast.pipeline.budget import Budget, Spent, known_price, parse_budget, price_of
 from lmms_fast.pipeline.door import Door
 from lmms_fast.pipeline.judging import Bench, Judging, Sight, to_judge
 from lmms_fast.pipeline.roles import Asked, Role
@@ -41,6 +41,7 @@ from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.catalog import Selection as Chosen
 from lmms_fast.tasks.draft import dumped
 from lmms_fast.tasks.spec import DEFAULT, Task
+from lmms_fast.types import Usage
 
 T = TypeVar("T")
 
@@ -71,6 +72,8 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
     model = await roles.candidate(spec)
     chosen = _prompted(chosen, spec, model.model)
     check_scorings(chosen.tasks, spec.scoring)
+    judges = await roles.judges(spec, model) if _named(spec, chosen, notify) else []
+    spending = _Spending.of(spec, (model, *judges))
     identity = identify(spec, chosen, model)
     path = spec.output_dir or Path("runs") / _run_name(model.model, spec, identity)
     with RunDir(path, fresh=spec.fresh) as directory:
@@ -79,7 +82,7 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
             if not (kept := directory.definition(guess.content["task"])).exists():
                 write_bytes(kept, dumped(guess.anywhere()).encode())
         manifest = directory.manifest() or {"identity": identity, "sessions": [], "complete": False}
-        return await _go(spec, chosen, directory, manifest, model, await roles.judges(spec, model), stop, notify)
+        return await _go(spec, chosen, directory, manifest, model, judges, spending, stop, notify)
 
 
 async def rejudge(
@@ -89,17 +92,26 @@ async def rejudge(
     manifest = directory.manifest()
     assert manifest is not None, "a run that is judged again has a manifest"
     model = Asked("model", str(manifest["identity"].get("model")), None, (), None, "auto")
-    return await _go(spec, chosen, directory, manifest, model, await roles.judges(spec, model), stop or Stop(), notify,
+    judges = await roles.judges(spec, model) if _named(spec, chosen, notify) else []
+    spending = _Spending.of(spec, judges)
+    return await _go(spec, chosen, directory, manifest, model, judges, spending, stop or Stop(), notify,
                      only_judge=True)  # fmt: skip
+
+
+def _named(spec: RunSpec, chosen: Chosen, notify: Notify) -> bool:
+    """Whether a judge is named, and has something to do."""
+    if not (spec.judge or spec.judge_endpoint):
+        return False
+    if not to_judge(chosen.tasks, spec.scoring):
+        notify(Notice("None of the tasks has anything for a judge, so none is asked."))
+        return False
+    return True
 
 
 async def _go(
     spec: RunSpec, chosen: Chosen, directory: RunDir, manifest: dict[str, Any], model: Asked, judges: Sequence[Asked],
-    stop: Stop, notify: Notify, *, only_judge: bool = False,
+    spending: _Spending, stop: Stop, notify: Notify, *, only_judge: bool = False,
 ) -> RunResult:  # fmt: skip
-    if judges and not to_judge(chosen.tasks, spec.scoring):
-        notify(Notice("None of the tasks has anything for a judge, so none is asked."))
-        judges = []
     recorded = _described(spec, judges)
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(Journal(directory.journal))
@@ -118,7 +130,7 @@ async def _go(
         trace = directory.path / "trace.json" if spec.profile else None
         deadline_s = parse_time_s(spec.max_time) if spec.max_time else None
         with _listeners(meter, notify, trace) as tell, _ends_at(deadline_s, stop):
-            work = _Work(spec, chosen, directory, manifest, journal, stop, tell)
+            work = _Work(spec, chosen, directory, manifest, journal, spending, stop, tell)
             await work.session(model, judges, answered=answered)
         asked = time.monotonic()
         result = finish(directory, journal, chosen.tasks, chosen.groups, spec.scoring)
@@ -147,6 +159,7 @@ class _Work:
     directory: RunDir
     manifest: dict[str, Any]
     journal: Journal
+    spending: _Spending
     stop: Stop
     notify: Notify
 
@@ -157,15 +170,13 @@ class _Work:
         manifest["sessions"].append(facts)
         self.directory.write("manifest.json", manifest)
         sources = {} if answered else {task.task: open_source(task, spec.data_dir) for task in self.chosen.tasks}
-        budget = Budget(parse_budget(spec.budget, model.model, spec.prices)) if spec.budget else None
-        spent = {one.role: self._spent(one, budget) for one in (model, *judges)}
         facts["prompt_variants"] = {task.task: task.prompt_variant for task in self.chosen.tasks}
         facts["data"] = {name: source.origin for name, source in sources.items()}
         session = Session(spec, self.directory, self.stop, self.notify, facts)
         judgings: list[tuple[Judging, Asked]] = []
         try:
             with contextlib.ExitStack() as stack:
-                judging = self._judging(sources, spent, stack) if judges else None
+                judging = self._judging(sources, model, stack) if judges else None
                 judgings = [(judging(one), one) for one in judges] if judging else []
                 if answered:
                     journal.no_more()
@@ -175,7 +186,7 @@ class _Work:
                     facts["samples"] = sizes
                     known = [size for size in sizes.values() if size is not None]
                     session.requests = sum(known) if len(known) == len(sizes) else None
-                    plan = Plan(spec, self.chosen.tasks, sources, spent["model"])
+                    plan = Plan(spec, self.chosen.tasks, sources, self._spender("model"))
                     await session.run(model, functools.partial(self._answer, plan), judgings)
             manifest["answered"] = answered or (
                 self.stop.reason is None and all(not one.failure or one.final for one in journal.index.values())
@@ -185,7 +196,7 @@ class _Work:
             raise first_of(errors) from None
         finally:
             journal.no_more()
-            facts["cost"] = {role: one.as_told() for role, one in spent.items()}
+            facts["cost"] = {role: one.as_told() for role, one in self.spending.stages.items()}
             facts["ended"], facts["stopped"] = now(), self.stop.reason
             self.directory.write("manifest.json", manifest)
 
@@ -201,7 +212,7 @@ class _Work:
             self.journal.no_more()
 
     def _judging(
-        self, sources: Mapping[str, Source], spent: Mapping[Role, Spent], stack: contextlib.ExitStack
+        self, sources: Mapping[str, Source], model: Asked, stack: contextlib.ExitStack
     ) -> Callable[[Asked], Judging]:
         """What makes the stage of a judge; all write into one journal."""
         spec, tasks = self.spec, self.chosen.tasks
@@ -215,16 +226,37 @@ class _Work:
             share = parse_share(spec.judge_audit) if asked.role == "audit" and spec.judge_audit else None
             bench = Bench(Judge(asked.model, spec.seed, spec.judge_gen), tasks, spec.scoring, share)
             sight = Sight(tasks, source, selection_of(spec), parse_policy(spec.image))
-            return Judging(bench, self.journal, said, cache, sight, spent[asked.role], self.notify,
-                           spec.retry_failed == "all")  # fmt: skip
+            return Judging(bench, self.journal, said, cache, sight, self._spender(asked.role), self.notify,
+                           spec.retry_failed == "all", asked.same_as(model))  # fmt: skip
 
         return judging
 
-    def _spent(self, asked: Asked, budget: Budget | None) -> Spent:
-        def over() -> None:
-            self.stop.request("the budget is spent")
+    def _spender(self, role: Role) -> Callable[[Usage, int], None]:
+        """Takes in what an answer took, with the number of requests that are out; ends the run when all is spent."""
+        stage, budget = self.spending.stages[role], self.spending.budget
 
-        return Spent(known_price(asked.model, self.spec.prices), budget, over)
+        def spend(usage: Usage, out: int) -> None:
+            stage.add(usage, out)
+            if budget is not None and budget.over:
+                self.stop.request("the budget is spent")
+
+        return spend
+
+
+@dataclass(frozen=True, slots=True)
+class _Spending:
+    """What each stage takes, and what all may."""
+
+    stages: Mapping[Role, Spent]
+    budget: Budget | None
+
+    @classmethod
+    def of(cls, spec: RunSpec, asked: Sequence[Asked]) -> _Spending:
+        """Raises UsageError for a budget that is none, or in dollars for a model without a price."""
+        allowance = parse_budget(spec.budget) if spec.budget else None
+        price = price_of if allowance and allowance.dollars else known_price
+        stages = {one.role: Spent(price(one.model, spec.prices)) for one in asked}
+        return cls(stages, Budget(allowance, list(stages.values())) if allowance else None)
 
 
 def _prompted(chosen: Chosen, spec: RunSpec, model: str) -> Chosen:

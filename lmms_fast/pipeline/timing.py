@@ -11,6 +11,7 @@ from typing import Literal
 from lmms_fast.events import (
     Event,
     FeedDone,
+    Judged,
     LimitChanged,
     LoadRead,
     Ready,
@@ -78,11 +79,15 @@ class Timing:
     """Median, 90th and 99th percentile of the answers' latency."""
     server: ServerUse | None
     """None where no server tells its load."""
+    judging_s: float = 0.0
+    """From the last answer to the last judgement; before it, judging goes on beside the answering."""
+    judgements: int = 0
+    """Replies of judges."""
 
     def sentence(self) -> str:
         """One line for people."""
         parts = [("start-up", self.start_up_s), ("waiting", self.first_request_s), ("sending", self.sending_s),
-                 ("tail", self.tail_s), ("scoring", self.scoring_s)]  # fmt: skip
+                 ("tail", self.tail_s), ("judging", self.judging_s), ("scoring", self.scoring_s)]  # fmt: skip
         where = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in parts if seconds >= 0.05) or "under 0.1 s"
         if self.latency_s is None:
             return f"Time: {where}."
@@ -114,6 +119,8 @@ class Meter:
         self._area = self._area_possible = self._area_backing_off = 0.0
         self._latencies = array("d")
         self._requests = self._samples = self._tokens = 0
+        self._judged: tuple[float, float] | None = None
+        self._judgements = 0
         self._use = _Use()
 
     def __call__(self, event: Event) -> None:
@@ -140,11 +147,20 @@ class Meter:
                 self._tokens += event.completion_tokens
                 if event.latency_s is not None:
                     self._latencies.append(event.latency_s)
+            case Judged():
+                self._judgement(event)
             case LoadRead():
                 sending = self._first is not None and self._tail is None
                 self._use.read(event.endpoint, event.load, self._clock(), self._out if sending else None)
             case _:
                 pass
+
+    def _judgement(self, event: Judged) -> None:
+        now = self._clock()
+        self._judged = self._judged[0] if self._judged else now, now
+        self._judgements += event.failure is None
+        if self._tail is None and self._first is not None:
+            self._area += event.occupied_s
 
     def _move(self, out: int, backing_off: int) -> None:
         now = self._clock()
@@ -166,10 +182,12 @@ class Meter:
     def timing(self, scoring_s: float) -> Timing:
         """The sums, at the end."""
         end = self._clock()
-        ready = end if self._ready is None else self._ready
+        first, last = self._judged or (end, end)
+        ready = first if self._ready is None else self._ready
         if self._first is None:
             rates = None, None, None
-            return Timing(ready - self._begun, 0.0, 0.0, 0.0, scoring_s, 0, 0, 0, *rates, 0.0, None, None, None)
+            return Timing(ready - self._begun, 0.0, 0.0, 0.0, scoring_s, 0, 0, 0, *rates, 0.0, None, None, None,
+                          max(0.0, last - ready) if self._judged else 0.0, self._judgements)  # fmt: skip
         tail = self._last if self._tail is None else self._tail
         sending, span = tail - self._first, self._last - self._first
         counts = (self._requests, self._samples, self._tokens)
@@ -180,6 +198,7 @@ class Meter:
             self._samples, self._tokens, requests_per_s, samples_per_s, tokens_per_s,
             self._area / sending if sending else float(self._out), self._binding(sending, self._last - tail, server),
             _percentiles(self._latencies) if self._latencies else None, server,
+            max(0.0, last - self._last) if self._judged else 0.0, self._judgements,
         )  # fmt: skip
 
     def _binding(self, sending: float, tail: float, server: ServerUse | None) -> Binding:

@@ -1,4 +1,5 @@
-"""From the names a user types to task files. A task is found by its file name, so nothing is parsed to look it up.
+"""From the names a user types to task files. A task is found by its file name, so nothing is parsed to look it up but
+families, whose tasks are named inside.
 
 A data file is a name too: its task is guessed.
 """
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lmms_fast.errors import TaskError
 from lmms_fast.tasks.foreign import bridge_to
-from lmms_fast.tasks.spec import FORMATS, Group, Task, load_file
+from lmms_fast.tasks.spec import FORMATS, Group, Task, load_file, members
 
 if TYPE_CHECKING:
     from lmms_fast.tasks.guess import Guess
@@ -59,16 +60,32 @@ class Catalog:
                 raise TaskError(f"--include-path {folder}: no such folder.")
         self._foreign = tuple(include if foreign is None else foreign)
         self._trusted = [*include, bundled_dir()]
-        self._files: dict[str, Path] = {}
+        self._files: dict[str, tuple[Path, str | None]] = {}
+        """By name: the file, and which member of its family."""
+        self._families: dict[str, tuple[Path, frozenset[str]]] = {}
+        """By its own name: the file, and the names of its tasks."""
         self._guesses: dict[Path, Guess] = {}
         for root in reversed(self._trusted):
             for path in sorted([*root.glob("*.yaml"), *root.glob("*/*.yaml")]):
-                if not path.name.startswith("_"):
-                    self._files[path.stem] = path
+                if path.name.startswith("_"):
+                    continue
+                if family := members(path):
+                    self._families[path.stem] = path, frozenset(family)
+                    self._files |= {name: (path, member) for name, member in family.items()}
+                else:
+                    self._files[path.stem] = path, None
 
     def names(self) -> list[str]:
         """Names of all tasks and groups, sorted."""
         return sorted(self._files)
+
+    def listed(self, pattern: str = "*") -> list[Task | Group]:
+        """What matches, a family as one where all of it does. Raises TaskError."""
+        names = set(fnmatch.filter(self._files, pattern))
+        for family, (path, tasks) in self._families.items():
+            if tasks <= names and all(self._files[name][0] == path for name in tasks):
+                names = names - tasks | {family}
+        return [self.load(name) for name in sorted(names)]
 
     def load(self, name: str) -> Task | Group:
         """The task or group of that name (or YAML path), or what a data file is taken for. Raises TaskError; suggests
@@ -80,11 +97,13 @@ class Catalog:
             return load_file(Path(name).resolve())
         if self.is_data(name):
             return self.guess(name).task
+        if name in self._families:
+            return load_file(self._families[name][0])
         if name not in self._files:
             near = difflib.get_close_matches(name, self._files, n=3)
             hint = f" Did you mean {', '.join(near)}?" if near else ""
             raise TaskError(f"unknown task '{name}'.{hint} `lmms-fast tasks list` shows all.")
-        return load_file(self._files[name])
+        return load_file(*self._files[name])
 
     def is_data(self, name: str) -> bool:
         """Whether the name is that of a data file, or of a folder."""
@@ -139,6 +158,9 @@ class Catalog:
         if name in above:
             raise TaskError(f"group '{name}' contains itself: {' → '.join([*above, name])}.")
         found = self.load(name)
+        if isinstance(found, Task) and found.family:
+            yield from (load_file(found.file, member) for member in found.family)
+            return
         yield found
         if isinstance(found, Group):
             for member in found.tasks:

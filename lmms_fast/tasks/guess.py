@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import keyword
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -226,7 +227,7 @@ class _Guesser:
         rule, choices_of = self._options()
         scored, instruction = self._scored(answer, choices_of)
         part: dict[str, Any] = {"text": self._text(question, bool(rule), instruction)}
-        identity, circular = self._identity(bool(rule))
+        identity, circular = self._identity(choices_of)
         groups = self._groups(circular)
         kept = {"keep_together": f"{circular} % {_ROTATION}"} if circular else {}
         if any(_PLACEHOLDER.search(value) for _, value in self._filled(question)) and "image_1" in self._used:
@@ -423,7 +424,7 @@ class _Guesser:
         self._used.add(label)
         what = "the folder's name" if self._found.path.is_dir() else f"column {label}"
         self._lines.insert(0, f"question: which of {len(names)} classes is shown")
-        identity, _ = self._identity(False)
+        identity, _ = self._identity(lambda _: ())
         if self._found.path.is_dir():
             identity = {"id": "{{ image }}"}
         groups = self._groups(None)
@@ -444,7 +445,7 @@ class _Guesser:
 
     # Rows
 
-    def _identity(self, lettered: bool) -> tuple[dict[str, Any], str | None]:
+    def _identity(self, choices_of: Callable[[Doc], tuple[str, ...]]) -> tuple[dict[str, Any], str | None]:
         """`id`, and the expression of the index where rows are rotations of each other."""
         column = next((name for one in _IDS if (name := self._named([one])) and self._unique(name)), None)
         if column is None:
@@ -454,14 +455,27 @@ class _Guesser:
         values, ref = self._column(column), self._ref(column)
         line = f"id: column {column}"
         circular = None
-        if lettered and ref == column and all(_is_whole(value) for value in values):
-            bases = {int(value) for value in values if int(value) < _ROTATION}
-            turned = [int(value) for value in values if int(value) >= _ROTATION]
-            if turned and all(value % _ROTATION in bases for value in turned):
+        if choices_of(self._rows[0]) and ref == column and all(_is_whole(value) for value in values):
+            whole, questions = self._circles([int(value) for value in values], choices_of)
+            if whole:
                 circular = ref if all(isinstance(value, int) for value in values) else f"{ref} | int"
                 line += f"; circular: rows {_ROTATION:,} apart are one question, right if all are"
+                if whole < questions:
+                    line += f"; {questions - whole:,} of {questions:,} lack rotations and do not count"
+            elif questions:
+                line += f"; rows {_ROTATION:,} apart, but no question has as many as options: each row counts by itself"
         self._lines.append(line)
         return {"id": f"{{{{ {ref} }}}}"}, circular
+
+    def _circles(self, indices: Sequence[int], choices_of: Callable[[Doc], tuple[str, ...]]) -> tuple[int, int]:
+        """How many questions have as many rows as options, and how many there are; (0, 0) where none is turned, or one
+        is whose first row is missing."""
+        rows = Counter(index % _ROTATION for index in indices)
+        if len(rows) == len(indices) or not rows.keys() <= {*indices}:
+            return 0, 0
+        whole = sum(rows[index] == len(choices_of(row))
+                    for index, row in zip(indices, self._rows, strict=True) if index in rows)  # fmt: skip
+        return whole, len(rows)
 
     def _unique(self, column: str) -> bool:
         values = self._column(column)
@@ -476,6 +490,7 @@ class _Guesser:
         self._lines.append(f"by: {', '.join(groups)}" if groups else "by: –")
         if circular:
             groups["circular_id"] = f"{{{{ {circular} % {_ROTATION} }}}}"
+            groups["rotations"] = "{{ choices | length }}"
             groups["vanilla"] = f"{{{{ 1 if {circular} < {_ROTATION} else 0 }}}}"
         return {"groups": groups} if groups else {}
 
@@ -486,7 +501,7 @@ class _Guesser:
         return 1 < len({str(value) for value in values}) <= min(_GROUPS_MAX, max(2, len(values) // 2))
 
     def _report(self, groups: Mapping[str, Any], circular: str | None) -> Any:
-        by = [name for name in groups.get("groups", {}) if name not in ("circular_id", "vanilla")]
+        by = [name for name in groups.get("groups", {}) if name not in ("circular_id", "rotations", "vanilla")]
         if circular:
             return {"name": "circular", "options": {"metric": "accuracy", "by": by}}
         return {"name": "mean", "options": {"by": by}} if by else {"name": "mean"}

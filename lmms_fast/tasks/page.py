@@ -18,9 +18,10 @@ def line_of(found: Task | Group) -> tuple[str, ...]:
         return found.group, "", "", "", f"{(count := len(found.tasks))} task{'s' * (count > 1)}", ""
     headline = found.report[0]
     metric = str(headline.options.get("metric", headline.name))
+    size = "?" if found.size is None else f"{found.size:,}"
     return (
         found.task,
-        "?" if found.size is None else f"{found.size:,}",
+        f"{len(found.family)} tasks" if found.family else size,
         "pictures" if _shows_pictures(found) else "text",
         "–" if found.target is None and found.score.judge is None else metric,
         _scored_by(found),

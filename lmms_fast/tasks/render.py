@@ -18,7 +18,7 @@ import jinja2.meta
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from lmms_fast.errors import TaskError
-from lmms_fast.media.draw import Drawn
+from lmms_fast.media.draw import Drawn, Pasted
 from lmms_fast.media.encode import from_base64
 from lmms_fast.media.header import read_header
 from lmms_fast.media.pdf import Page
@@ -223,10 +223,12 @@ class Renderer:
             wanted, name = as_list(numbers(names)), path.render(names)
             if len(wanted) > _PAGES_MAX:
                 raise MediaMissing(f"{len(wanted)} pages of {name[:120]!r}; at most {_PAGES_MAX} are shown")
-            for number in wanted:
-                if (document := self._file(name)) is None:
-                    raise MediaMissing(f"the dataset's copy has no file {name[:120]!r}; fetch all of it")
-                yield Media(Page(document, int(number), part.dpi))
+            if not wanted:
+                return
+            if (document := self._file(name)) is None:
+                raise MediaMissing(f"the dataset's copy has no file {name[:120]!r}; fetch all of it")
+            for place, number in enumerate(wanted, 1):
+                yield Media(Page(document, int(number), part.dpi, place == len(wanted)))
 
         return pages
 
@@ -244,7 +246,11 @@ class Renderer:
                     found = find(item, column)
                     yield found if shape is None or part.draw is None else _drawn(found, part.draw, shape(names))
 
-        return pictures
+        def canvas(names: Mapping[str, Any], find: _Find) -> Iterator[str | Media]:
+            if found := tuple(one for one in pictures(names, find) if isinstance(one, Media)):
+                yield Media(Pasted(found, part.canvas or 1))
+
+        return pictures if part.canvas is None else canvas
 
     def _text_rule(self, part: TextPart) -> _Part:
         template, rule = self._env.from_string(part.text), part.interleave

@@ -19,6 +19,8 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DEFAULT = "default"
 FORMATS = (".parquet", ".jsonl", ".json", ".csv", ".tsv")
 """Data files that are read directly."""
+_MARK = re.compile(r"\{(\w+)\}")
+"""In a file's name: where each value of its `family` stands in the name of a task."""
 _EXTENDS_MAX = 3
 _VALUES_MAX, _DEPTH_MAX = 100_000, 50
 
@@ -159,6 +161,8 @@ class ImagePart(_Strict):
     optional: bool = False
     """Whether rows may lack it; elsewhere a sample without its picture is not measured."""
     draw: Draw | None = None
+    canvas: int | None = Field(default=None, gt=0, le=4096)
+    """The pictures are sent as one, side by side, each of so many pixels in height or width (`media.draw.Pasted`)."""
 
     @field_validator("image", mode="before")
     @classmethod
@@ -409,6 +413,9 @@ class Task(_Strict):
     """Rows of the published split, for lists of tasks; what counts is the data."""
     fidelity: str | None = None
     """What shows that the scores match: published outputs reproduced, a reference that agrees, or the facts only."""
+    family: tuple[Annotated[str, Field(pattern=r"^[\w.+-]+$")], ...] = Field(default=(), min_length=1)
+    """Of a file ``x_{part}.yaml``: a task for each value, which stands for ``{part}`` in every text of the file. Such a
+    task itself has none."""
     hooks: str | None = None
     """Python file beside the YAML with ``prepare(doc) -> doc``."""
     repeats: int = Field(default=1, gt=0)
@@ -490,12 +497,27 @@ _OWN = frozenset({"file", "foreign", "prompt_variant"})
 """Fields that no file sets: a bridge's code runs only for a task that was asked for by the bridge's name."""
 
 
-def load_file(path: Path) -> Task | Group:
-    """Read one task or group file. Raises TaskError with file, key and what is allowed.
+def members(path: Path) -> dict[str, str]:
+    """The tasks of a family's file, and the value of each; none for another file. Raises TaskError."""
+    if (mark := _MARK.search(path.stem)) is None:
+        return {}
+    family = load_file(path)
+    return {path.stem.replace(mark[0], value): value for value in getattr(family, "family", ())}
+
+
+def load_file(path: Path, member: str | None = None) -> Task | Group:
+    """Read one task or group file; of a family, the whole or one member. Raises TaskError with file, key and what is
+    allowed.
 
     `extends` names a file, or several of which the later ones win; a null takes away what they say.
     """
     content = _without_nulls(_resolved(path, _EXTENDS_MAX))
+    stem, mark = path.stem, _MARK.search(path.stem)
+    if (mark is None) == ("family" in content):
+        raise TaskError(f"{path}: `family` and a name such as x_{{part}}.yaml, in which its values stand, go together.")
+    if mark is not None and member is not None:
+        content = _filled({key: value for key, value in content.items() if key != "family"}, mark[1], member)
+        stem = stem.replace(mark[0], member)
     if taken := _OWN & content.keys():
         raise TaskError(f"{path}: `{min(taken)}` is what the program says of a task, and no key of a file.")
     model: type[Task | Group] = Group if "group" in content else Task
@@ -504,9 +526,22 @@ def load_file(path: Path) -> Task | Group:
     except ValidationError as error:
         raise TaskError(_sentence(path, model, error)) from None
     name = found.group if isinstance(found, Group) else found.task
-    if name != path.stem:
+    if name != stem:
         raise TaskError(f"{path}: the name is '{name}' but the file is {path.name}; a task is found by its file name.")
     return found
+
+
+def _filled(content: Any, mark: str, value: str) -> Any:
+    """The same with the value for ``{mark}`` in every text; ``{{ mark }}`` is a template's."""
+    match content:
+        case dict():
+            return {key: _filled(item, mark, value) for key, item in content.items()}
+        case list():
+            return [_filled(item, mark, value) for item in content]
+        case str():
+            return re.sub(rf"(?<!\{{)\{{{mark}\}}(?!\}})", value, content)
+        case _:
+            return content
 
 
 def _resolved(path: Path, deep: int) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """MMBench, MMStar, ScienceQA, AI2D, POPE."""
 
+import base64
 from typing import Any
 
 from tests.catalogue.hub import picture
@@ -91,6 +92,14 @@ DATASETS = {
     (_LITE, "mmbench_cn_dev", "lite"): [_mmbench("cn lite", 1, 0), _mmbench("cn lite", 2, 1)],
     ("Lin-Chen/MMStar", None, "val"): _mmstar("star"),
     ("NCSOFT/K-MMStar", None, "val"): _mmstar("k-star"),
+    ("morpheushoc/MMStar_opencompass", None, "val"): [
+        {
+            "index": number, "question": f"<image 1>What, oc {number}?", "A": "cat", "B": "dog", "C": "cow", "D": "pig",
+            "answer": "BD"[number], "category": "math", "l2_category": f"part {number}", "bench": "MMStar",
+            "image": base64.b64encode(picture(f"oc {number}")["bytes"]).decode(),
+        }
+        for number in (0, 1)
+    ],
     ("lmms-lab-encoder/ScienceQA", "ScienceQA-FULL", "test"): _scienceqa(False),
     ("lmms-lab-encoder/ScienceQA", "ScienceQA-IMG", "test"): _scienceqa(True),
     ("lmms-lab-encoder/ai2d", None, "test"): _ai2d("ai2d"),
@@ -128,6 +137,9 @@ PROMPTS = {
         ]
         for task, part in (("mmstar", "star"), ("mmstar_ko", "k-star"))
     },
+    "mmstar_oc": [
+        "<oc 0>", f"What, oc 0?\nOptions:\nA. cat\nB. dog\nC. cow\nD. pig\n\n{_LETTER[:-1]}",
+    ],
     "mmstar_qwen": [
         "<star 0>",
         "Question: What, star 0?\nOptions: A: cat, B: dog, C: cow, D: pigAnswer with the option letter only.",

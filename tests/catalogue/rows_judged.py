@@ -103,6 +103,7 @@ def _wemath() -> list[Row]:
 
 
 _VERSIONS = ("text_lite", "text_dominant", "vision_intensive", "vision_dominant", "vision_only")
+_LANGUAGES = ("arabic", "bengali", "chinese", "french", "hindi", "japanese", "russian", "spanish", "urdu")
 _VERSE = "CaraJ/MathVerse-lmmseval"
 DATASETS: dict[tuple[str, str | None, str], list[Row]] = {
     ("lmms-lab-encoder/HallusionBench", None, "image"): _hallusion(),
@@ -122,6 +123,7 @@ DATASETS: dict[tuple[str, str | None, str], list[Row]] = {
     ],
     ("lmms-lab-encoder/llava-bench-in-the-wild", None, "train"): _llava("wild", ["A cat.", "A mat."]),
     ("NCSOFT/K-LLaVA-W", None, "test"): _llava("wild ko"),
+    **{("gagan3012/multilingual-llava-bench", one, "train"): _llava(f"wild {one}") for one in _LANGUAGES},
     ("lmms-lab-encoder/llava-bench-coco", None, "train"): _llava("coco", answer="answer"),
     ("lmms-lab-encoder/LLaVA-Bench-Wilder", None, "test"): [
         {"Question": f"Why, {number}?", "Answer": "Because.", "image": picture(f"wilder {number}"), "Category": "x"}
@@ -152,8 +154,17 @@ _LETTER = "Answer the question with the option's letter from the given choices d
 _COT = "Question: What, testmini 0?\nChoices:\n(A) red\n(B) blue\nHint: Please answer the question and provide the correct option letter, e.g., A, B, C, D, at the end."  # noqa: E501 - to the letter
 _REASON = "First perform reasoning, then finally select the question from the choices in the following format: " \
     "Answer: xxx."
-_TITLE = "For the current plot, what is the title? Leave out a letter that only numbers the subplots. If there is no title, answer 'Not Applicable'."  # noqa: E501
-_LARGER = "Which is larger, 0?\n    * Your final answer must be text that is written in the chart itself."
+_TITLE = (
+    "For the current plot, what is its title?\n    * Your final answer should be the most relevant title of the plot "
+    "that is explicitly written.\n    * If the plot does not have an explicit title or contains only a letter, answer "
+    "'Not Applicable'."
+)
+_LARGER = (
+    "Which is larger, 0?\n    * Your final answer must be grounded to some text that is explicitly written and "
+    "relevant to the question in the chart.\n    * If you need to answer multiple terms, separate them with commas.\n"
+    "    * Unless specified in the question (such as answering with a letter), you are required to answer the full "
+    "names of subplots and/or labels by default."
+)
 PROMPTS = {
     "hallusion_bench_image": ["<hallusion VD 0>", "Is it so, VD 0?"],
     "mathvista_testmini_cot": ["<mathvista testmini 0>", _COT],
@@ -178,13 +189,17 @@ PROMPTS = {
                               before + f"How many, {split} 1?\n<image1>\nChoices: A. 2\nB. 3{after}"]
         for split in ("test", "testmini")
         for task, before, after in (
-            (split, _BOXED, f"\n{_LETTER}"), (f"reason_{split}", _BOXED, ""), (f"{split}_reasoning", "", ""),
+            (split, _BOXED, f"\n{_LETTER}"), (f"reason_{split}", _BOXED, ""), (f"{split}_reasoning", _BOXED, ""),
         )
     },
     "mmvet": ["<vet 0>", "First please perform reasoning, and think step by step to provide best answer to the "
               "following question: \n\nWhat is x, 0?"],
     "llava_in_the_wild": ["<wild conv>", "What of it, wild conv?"],
     "llava_in_the_wild_ko": ["<wild ko conv>", "What of it, wild ko conv?"],
+    **{
+        f"llava_in_the_wild_{language}": [f"<wild {language} conv>", f"What of it, wild {language} conv?"]
+        for language in _LANGUAGES
+    },
     "llava_bench_coco": ["<coco conv>", "What of it, coco conv?"],
     "llava_wilder_small": ["<wilder 1>", "Why, 1?"],
     "ferret": ["<ferret 0>", "What is in [1, 2, 3, 0]?"],
@@ -210,6 +225,7 @@ _JUDGED = (
     "hallusion_bench_image", "mathverse_testmini", "mathverse_testmini_text_only",
     *(f"mathverse_testmini_{version}" for version in _VERSIONS), "mathvision_reason_test", "mathvision_reason_testmini",
     "mmvet", "llava_in_the_wild", "llava_in_the_wild_ko", "llava_bench_coco", "llava_wilder_small", "ferret",
+    *(f"llava_in_the_wild_{language}" for language in _LANGUAGES),
     "charxiv_val_reasoning", "charxiv_val_descriptive", "mia_bench", "vibe_eval", "mathvista_test",
 )  # fmt: skip
 # MathVista asks its judge where a response is not the answer alone.

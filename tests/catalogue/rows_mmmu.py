@@ -62,6 +62,12 @@ PROMPTS = {
         "<validation 1>",
         "Question: What is <image 1>, validation 1?\nOptions:\nA. a cat\nB. a dog\nAnswer with the option letter only.",
     ],
+    **{
+        f"mmmu_{task}_group_img": [
+            "<?>", f"What is <image 1>, {split} 1?\n(A) a cat\n(B) a dog\n\n{_DIRECT}",
+        ]
+        for task, split in (("val", "validation"), ("test", "test"))
+    },
     "mmmu_pro_standard": [
         "<pro 0>",
         f"What is <image 1>, pro 0?\n{_TEN}\n\nAnswer with the option letter from the given choices directly.",
@@ -76,5 +82,5 @@ PROMPTS = {
     ],
     "mme": ["<existence 1>", "Is it Yes?\nAnswer the question using a single word or phrase."],
 }  # fmt: skip
-BEST = {"mme": 400.0, "mmmu_test": None}
-WORST = {"mmmu_test": None}
+WORST = dict.fromkeys(("mmmu_test", "mmmu_test_group_img"))
+BEST = {"mme": 400.0, **WORST}

@@ -198,7 +198,7 @@ def _cmmmu(part: str, *, withheld: bool) -> Rows:
 DATASETS: dict[tuple[str, str | None, str], Rows] = {
     ("lmms-lab-encoder/SEED-Bench", None, "test"): _seed("seed"),
     ("lmms-lab-encoder/LMMs-Eval-Lite", "seedbench", "lite"): _seed("seed lite"),
-    ("NCSOFT/K-SEED", None, "test"): _seed("k-seed"),
+    ("NCSOFT/K-SEED", None, "test"): [{**row, "image": row["image"][0]} for row in _seed("k-seed")],
     ("lmms-lab-encoder/SEED-Bench-2", None, "test"): _seed_2(),
     ("doolayer/SEED-Bench-2-Plus", None, "test"): _seed_2_plus(),
     ("lmms-lab-encoder/RealWorldQA", None, "test"): [
@@ -253,8 +253,11 @@ def _cmmmu_asked(part: str) -> list[str]:
 PROMPTS = {
     **{
         task: [f"<{part} 0 0>", f"What, {part} 0?\n{_options(part)}\n{_VSTAR}"]
-        for task, part in (("seedbench", "seed"), ("seedbench_lite", "seed lite"), ("seedbench_ko", "k-seed"))
+        for task, part in (("seedbench", "seed"), ("seedbench_lite", "seed lite"))
     },
+    "seedbench_ko": [
+        "<k-seed 0 0>", f"What, k-seed 0?\n{_options('k-seed')}\n주어진 선택지 중 해당 옵션의 문자로 바로 답하세요.",
+    ],
     "seedbench_2": [
         *(f"<seed 2 Image Generation {one}>" for one in range(6)),
         "<image> <image>\nWhat is <img>, Image Generation?\nA. <image>\nB. <image>\nC. a dog\nD. a cow\n" + _VSTAR,

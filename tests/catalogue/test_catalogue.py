@@ -157,7 +157,8 @@ def test_other_rules_score_the_same_answers(name: str, by_the_oracle: RunResult)
     assert set(found.scorings) == set(task.scoring_variants)
     samples = sum(found.outcomes.values()) - found.outcomes.get("withheld", 0)
     for aggregates in found.scorings.values():
-        assert all(one.n + one.n_failed == samples for one in aggregates[:1])
+        counts = [one.n + one.n_failed for one in aggregates if one.group is None]
+        assert samples in (*counts[:1], sum(counts)) or not counts  # MME's two headlines share them out
 
 
 def test_dice_are_counted(by_the_fool: RunResult) -> None:

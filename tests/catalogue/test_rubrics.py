@@ -328,7 +328,8 @@ def test_a_reply_of_lmms_evals_kind(hub: Path) -> None:
 def test_system_messages() -> None:
     """Of the tasks for models that think: two wordings, and 49,152 tokens."""
     think = {"ai2d", "mmmu_val", "mmmu_pro_standard", "mmmu_pro_vision", "mathvista_testmini_cot", "mathverse_testmini",
-             "mathvision_test", "mathvision_testmini", "realworldqa", "logicvista", "wemath_testmini"}  # fmt: skip
+             "mathvision_test", "mathvision_testmini", "realworldqa", "logicvista", "wemath_testmini",
+             "gpqa_diamond"}  # fmt: skip
     for name, task in TASKS.items():
         if name.endswith("_reasoning") and name != "blink_multi_view_reasoning" and not name.startswith("charxiv"):
             system = task.prompt.system or ""

@@ -1,4 +1,4 @@
-"""A task that a judge scores, and servers that answer and judge it: everything depends on the number of the row alone."""
+"""A task that a judge scores, and servers that answer and judge it: all depends on the number of the row alone."""
 
 from __future__ import annotations
 
@@ -110,8 +110,8 @@ def evaluate(
     task: Path, pair: Servers, out: Path, notify: Notify | None = None, stop: Stop | None = None, **options: Any
 ) -> RunResult:
     """As `lmms_fast.evaluate`, with the judge."""
-    spec = make_spec({"tasks": str(task), "endpoint": pair.model.url, "output_dir": out, "judge_endpoint": pair.judge.url,
-                      "max_attempts": 2, "patience": 1, **options})  # fmt: skip
+    spec = make_spec({"tasks": str(task), "endpoint": pair.model.url, "output_dir": out, "max_attempts": 2,
+                      "judge_endpoint": pair.judge.url, "patience": 1, **options})  # fmt: skip
 
     def silent(_: Event) -> None:
         return None

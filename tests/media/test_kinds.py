@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
-from lmms_fast.media.draw import Drawn
+from lmms_fast.media.draw import Drawn, Pasted
 from lmms_fast.media.encode import BadMedia, Change, to_send
 from lmms_fast.media.policy import parse_policy
 from lmms_fast.types import Media
@@ -232,6 +232,41 @@ def test_an_outline_lies_on_the_upright_picture() -> None:
     drawn = plain(Drawn(Media(data), "box", (2, 2, 45, 29), "white", 1).read_bytes())
     assert drawn.size == (48, 32)
     assert [drawn.getpixel(at) for at in ((2, 2), (45, 29), (1, 1))] == [WHITE, WHITE, (255, 0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "canvas", "corners_at"),
+    [
+        ([(32, 48)], (66, 100), [(60, 90)]),
+        ([(48, 32), (30, 60)], (200, 100), [(140, 90), (190, 90)]),
+        ([(300, 50), (100, 100)], (100, 116), [(90, 12), (90, 110)]),
+        ([(1, 500)], (1, 100), [(0, 90)]),
+    ],
+)
+def test_pictures_on_one_canvas(
+    sizes: list[tuple[int, int]], canvas: tuple[int, int], corners_at: list[tuple[int, int]]
+) -> None:
+    """In a row or a column, whichever is less long; each has its number in its upper left corner."""
+    stored = tuple(Media(file(Image.new("RGB", size, "red"), "PNG")) for size in sizes)
+    pasted = plain(Pasted(stored, 100).read_bytes())
+    assert pasted.size == canvas
+    assert [pasted.getpixel(at) for at in corners_at] == [(255, 0, 0)] * len(sizes)
+    assert pasted.getpixel((0, 0)) == WHITE
+    if canvas[0] > 60:
+        assert (0, 0, 0) in {pasted.getpixel((x, y)) for x in range(10, 50) for y in range(10, 50)}
+
+
+def test_a_canvas_is_pasted_upright_and_within_bounds() -> None:
+    """Of what a person sees; too large a canvas is no picture, nor is one with a picture that cannot be read."""
+    turned = Media(file(corners().transpose(T.ROTATE_90), "PNG", exif=exif(6)))
+    assert plain(Pasted((turned,), 100).read_bytes()).size == (100, 66)
+    thread = Media(file(Image.new("RGB", (4000, 1)), "PNG"))
+    assert plain(Pasted((thread, thread), 100).read_bytes()).size == (100, 2)
+    line = Media(file(Image.new("RGB", (1, 30000)), "PNG"))
+    with pytest.raises(BadMedia, match="a canvas of"):
+        Pasted((line, thread), 4096).read_bytes()
+    with pytest.raises(BadMedia, match="not a readable picture"):
+        Pasted((turned, Media(b"x")), 100).read_bytes()
 
 
 @pytest.mark.parametrize(

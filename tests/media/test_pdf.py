@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import pypdfium2
 import pytest
 from PIL import Image
 
@@ -45,6 +47,57 @@ def test_a_page_at_a_resolution() -> None:
     assert drawn(Page(pages, 1, 72)).size == (72, 36)
     middles = [drawn(Page(pages, number, 144)).convert("RGB").crop((72, 36, 73, 37)).tobytes() for number in (1, 2)]
     assert [max(range(3), key=middle.__getitem__) for middle in middles] == [0, 2]  # red, and blue
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is opened and closed from here on."""
+    seen: list[str] = []
+    real = pypdfium2.PdfDocument
+
+    class Counted(real):  # type: ignore[misc, valid-type]
+        def __init__(self, data: bytes) -> None:
+            super().__init__(data)
+            seen.append("open")
+
+        def close(self) -> None:
+            seen.append("close")
+            super().close()
+
+    monkeypatch.setattr(pypdfium2, "PdfDocument", Counted)
+    return seen
+
+
+def test_a_document_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the pages of a sample, whatever their order; closed behind the last, a bad page, or by another document."""
+    seen = counted(monkeypatch)
+    pages, others = document("red", "blue"), document("green", "white")
+    for number in (1, 2, 2, 1):
+        Page(pages, number, 72, last=False).read_bytes()
+    assert seen == ["open"]
+    Page(pages, 1, 72).read_bytes()
+    assert seen == ["open", "close"]
+    Page(pages, 1, 72, last=False).read_bytes()
+    Page(others, 1, 72, last=False).read_bytes()
+    assert seen[2:] == ["open", "close", "open"]
+    with pytest.raises(BadMedia, match="page 3"):
+        Page(others, 3, 72, last=False).read_bytes()
+    assert seen[5:] == ["close"]
+    Page(others, 1, 72).read_bytes()
+    assert (seen[6:], pdf._kept) == (["open", "close"], [])
+
+
+def test_threads_draw_in_turn() -> None:
+    """Each page is that of its own document, however they meet."""
+    shades = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "white": (255, 255, 255)}
+    documents = {shade: document(shade, "black") for shade in shades}
+
+    def middle(number: int) -> bool:
+        shade = [*shades][number % len(shades)]
+        page = drawn(Page(documents[shade], 1, 72, last=number % 3 == 0)).convert("RGB").getpixel((36, 18))
+        return all(abs(one - other) < 8 for one, other in zip(page, shades[shade], strict=True))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(middle, range(200)))
 
 
 @pytest.mark.parametrize("number", [0, -1, 3])

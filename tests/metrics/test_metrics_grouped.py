@@ -81,7 +81,8 @@ def test_mme_errors_are_those_over_pictures() -> None:
 def test_circular_is_neither_single_pass_nor_the_mean_of_rows() -> None:
     """Three numbers for the same answers: all rotations right, the first row right, rows right."""
     rows = [
-        scored(f"{question}/{turn}", value, circular_id=str(question), vanilla=str(int(turn == 0)), category="x")
+        scored(f"{question}/{turn}", value, circular_id=str(question), rotations="4", vanilla=str(int(turn == 0)),
+               category="x")
         for question, values in enumerate([(1.0, 1.0, 1.0, 1.0), (1.0, 0.0, 1.0, 1.0), (0.0, 1.0, 1.0, 1.0)])
         for turn, value in enumerate(values)
     ]
@@ -94,21 +95,24 @@ def test_circular_is_neither_single_pass_nor_the_mean_of_rows() -> None:
 
 
 def test_circular_leaves_out_what_lacks_a_rotation() -> None:
-    """Not measured, or not there: right in the rest is not right in all. Without `size` nobody can know."""
-    whole = together("circular_id", "1", 1.0, 0.0, options="2")
-    failed = together("circular_id", "2", 1.0, 1.0, None, options="3")
-    missing = together("circular_id", "3", 1.0, 1.0, options="4")
-    [found] = aggregate("circular", whole + failed + missing, {"size": "options"})
+    """Not measured, or not there: right in the rest is not right in all, and a rotation too many is another's."""
+    whole = together("circular_id", "1", 1.0, 0.0, rotations="2")
+    failed = together("circular_id", "2", 1.0, 1.0, None, rotations="3")
+    missing = together("circular_id", "3", 1.0, 1.0, rotations="4")
+    [found] = aggregate("circular", whole + failed + missing, {})
     assert (found.value, found.n, found.n_failed) == (0.0, 2, 5)
-    assert aggregate("circular", whole + missing, {})[0].value == 0.5
-    assert aggregate("circular", whole + missing, {"size": 2})[0].n == 4
+    twice = together("circular_id", "4", 1.0, 1.0, 1.0, rotations="2")
+    [found] = aggregate("circular", whole + twice, {})
+    assert (found.value, found.n, found.n_failed) == (0.0, 2, 3)
     assert aggregate("circular", [], {})[0] == Aggregate("circular_accuracy", None, None, None, 0, 0, 0)
+    with pytest.raises(TaskError, match="'circular' needs rotations"):
+        check_aggregate("circular", {}, ["circular_id"])
 
 
 def test_repeats_of_a_group_are_groups_of_their_own() -> None:
     """Rotations of different repeats are never mixed, and repeats of a group are averaged before the error is taken."""
     rows = [
-        scored(f"{name}/{turn}", value, repeat, circular_id=name)
+        scored(f"{name}/{turn}", value, repeat, circular_id=name, rotations="2")
         for name, repeats in {"1": [(1.0, 0.0), (0.0, 1.0)], "2": [(1.0, 1.0), (0.0, 0.0)]}.items()
         for repeat, values in enumerate(repeats)
         for turn, value in enumerate(values)

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics import MATCHERS, aggregate, check_aggregate
-from lmms_fast.metrics.wer import basic_words
+from lmms_fast.metrics.wer import basic_words, english_words
 from lmms_fast.types import Prediction, Sample, Scored
+from tests.metrics.clock import cpu_s
 
 
 def one(id: str, value: float | None, answer: str | None = "x", target: str = "x", repeat: int = 0) -> Scored:
@@ -121,3 +122,44 @@ def test_nested_brackets_take_linear_time() -> None:
     """And nothing is lost that is not in brackets."""
     assert basic_words("(" * 50_000 + "a") == ["a"]
     assert len(basic_words("a " * 50_000)) == 50_000
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ""), ("  \n ", ""), ("THE cat, sat.", "the cat sat"), ("Mr. Smith won't", "mister smith will not"),
+        ("the colour of the harbour", "the color of the harbor"), ("twenty-five dollars and ten cents", "$25.10"),
+        ("three point five million", "3500000"), ("one oh one", "101"), ("the 1990s", "the 1990s"),
+        ("forty second street", "42nd street"), ("hmm, uh, okay (laughs) [noise]", "okay"), ("naïve", "naive"),
+        ("gonna", "going to"), ("he's been", "he has been"), ("(((a", "a"), ("a [b <c", "a b c"), ("[x] a (y", "a y"),
+        ("5%", "5%"), ("Ⅷ", "viii"), ("猫", "猫"), ("9" * 5_000, "9" * 5_000), ("o'clock", "0 clock"),
+    ],
+)  # fmt: skip
+def test_whispers_english_normaliser(text: str, words: str) -> None:
+    """Contractions, spellings and numbers; what it cannot take is left to the basic one."""
+    assert " ".join(english_words(text)) == words
+
+
+def test_word_errors_as_whisper_counts_them() -> None:
+    """The option is the matcher's and the aggregation's; the package is asked for when the task is read."""
+    said, reference, english = "It's 25 dollars", "it is twenty-five dollars", {"normaliser": "whisper_english"}
+    rows = [one("1", 0.0, said, reference)]
+    assert aggregate("wer", rows, english)[0].value == 0.0
+    assert aggregate("wer", rows)[0].value == pytest.approx(60.0)
+    assert MATCHERS["wer"](Prediction(said, "t"), Sample("t", "1", (), (reference,)), english).value == 1.0
+    with pytest.raises(TaskError, match="`normaliser` is 'whisper'; allowed: basic, whisper_english"):
+        check_aggregate("wer", {"normaliser": "whisper"}, [])
+
+
+def test_whispers_english_normaliser_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package the task is refused with what to install."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    check_aggregate("wer", {}, [])
+    with pytest.raises(TaskError, match=r"pip install 'lmms-fast\[wer\]'"):
+        check_aggregate("wer", {"normaliser": "whisper_english"}, [])
+
+
+@pytest.mark.parametrize("text", ["(", "<", "[", " ", ".", "1", "1 ", "one ", "'", "$1.1", "a(", "hundred ", "mr "])
+def test_whispers_english_normaliser_takes_linear_time(text: str) -> None:
+    """It walks to the end from every bracket and every blank that is left to it."""
+    assert cpu_s(lambda: english_words(text * 20_000)) < 1.0

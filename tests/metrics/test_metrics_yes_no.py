@@ -43,3 +43,16 @@ def test_yes_no(text: str, vlmevalkit: str | None, pope: str, contains: str, mme
     """Same task names, different scores; what is odd or empty is a yes to POPE and a no to HallusionBench's rule."""
     expected = {"vlmevalkit_yes_no": vlmevalkit, "pope": pope, "contains_yes": contains, "mme": mme}
     assert {rule: EXTRACTORS[rule](text, SAMPLE, {}).answer for rule in expected} == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Yes", "yes"), ("no, it is", "no"), ("NO", "no"), ("noyes", "no"), ("nyes", "yes"), ("ayes", "yes"),
+        ("y", None), ("n.", None), ("a.yes", None), ("  no", "no"), ("   no", None), ("\nyes", "yes"), ("", None),
+        ("no" * 50_000, "no"), ("ＮＯ", None), ("İyes", None),
+    ],
+)  # fmt: skip
+def test_mme_of_its_authors(text: str, found: str | None) -> None:
+    """The first four characters as they come; a letter alone is nothing."""
+    assert EXTRACTORS["mme_official"](text, SAMPLE).answer == found

@@ -143,6 +143,7 @@ def test_repeats(tmp_path: Path) -> None:
         (ROWS, {"extract": "text", "columns": {"reponse": "prediction"}}, "the name is one of"),
         (ROWS, {"extract": "text", "match": 7}, "a rule is a name"),
         (ROWS, {"task": "mmmu"}, "is a group"),
+        (ROWS, {"task": "mmlu_{subject}"}, "is a family"),
         (ROWS, {"task": "mmmu_vall"}, "unknown task"),
         ([], {"extract": "text"}, "no column of responses"),
         ([{"a": 1}], {"extract": "text"}, "no column of responses"),

@@ -94,12 +94,14 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
         "gqa_exact",
         {
             "answers/model.jsonl": [{"question_id": "b", "prompt": "?", "text": "no"},
-                                    {"question_id": "a", "prompt": "?", "text": "Yes."}],
+                                    {"question_id": "a", "prompt": "?", "text": "Yes.."},
+                                    {"question_id": "c", "prompt": "?", "text": "yes "}],
             "questions.jsonl": [{"question_id": "a", "text": "Is it?\nAnswer."},
-                                {"question_id": "b", "text": "What?"}],
-            "golds.json": [{"question": "Is it?", "gt_answers": "yes"}, {"question": "What?", "gt_answers": "a cat"}],
+                                {"question_id": "b", "text": "What?"}, {"question_id": "c", "text": "Is it?"}],
+            "golds.json": [{"question": "Is it?", "gt_answers": "yes"}, {"question": "What?", "gt_answers": "a cat"},
+                           {"question": "Is it?", "gt_answers": "yes"}],
         },
-        {"correct": 1, "acc": 50.0, "published": 50.0},
+        {"correct": 1, "acc": 100 / 3},
     ),
     "scienceqa of LLaVA": (
         "sqa_llava",
@@ -162,6 +164,30 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
             "problems.json": {"8": {"unit": "boxes", "choices": None}, "9": {"unit": None, "choices": None}},
         },
         {"correct": 2, "acc": 100.0},
+    ),
+    "tabmwp, normal forms stored": (  # the unit is in the data set alone
+        "tabmwp",
+        {"m.json": {"acc": 50.0, "correct": 1, "count": 2, "results": {
+            "8": {"answer": "9", "answer_norm": "9", "prediction": "9 boxes", "prediction_norm": "9"},
+            "9": {"answer": "Blue", "answer_norm": "Blue", "prediction": "$", "prediction_norm": "blue!"}}}},
+        {"correct": 1, "acc": 50.0},
+    ),
+    "anls of responses with blanks": (  # what the distance is divided by has the blanks
+        "anls",
+        {"m.json": [{"question_id": 1, "answer": " ax", "annotation": ["ab"]}]},
+        {"score": 2 / 3},
+    ),
+    "mmmu, blanks around a response": (  # the period is not at the end
+        "mmmu_parse (acc)",
+        {"out/Art/output.json": [mmmu_row(1, "Art", "B. ", "B"), mmmu_row(2, "Art", "B.", "B")],
+         "answer_dict_val.json": {f"validation_Art_{number}": {"question_type": "?", "ground_truth": "B"}
+                                  for number in (1, 2)}},
+        {"deterministic_correct": 1, "random_fallback_items": 1},
+    ),
+    "a response that thinks": (  # its scorer cuts nothing off
+        "vlmek_can_infer (exact matching)",
+        {"m_X.xlsx": [["index", "A", "B", "answer", "prediction"], [0, "x", "y", "B", "A </think> B"]]},
+        {"correct": 0},
     ),
     "Qwen-VL's form": (
         "anls",
@@ -284,8 +310,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     ),
     "MME of its authors": (
         "mme_official",
-        {"OCR.txt": "a.jpg\tIs it?\tYes\tYes\na.jpg\tIs it not?\tNo\tYes, it is\n"},
-        {"perception": 50.0, "cognition": 0.0},
+        {"OCR.txt": "a.jpg\tIs it?\tYes\tYes\na.jpg\tIs it not?\tNo\tn\n"},
+        {"perception": 50.0, "cognition": 0.0, "unknown": 1},
     ),
     "VLMEvalKit, HallusionBench": (
         "yes_no_word + hallusion_aAcc_fAcc_qAcc",
@@ -338,8 +364,8 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "VLMEvalKit, OCRVQA": (
         "exact_ci",
         {"m_OCRVQA.xlsx": [["index", "answer", "category", "prediction"], ["a_1", "Yes", "Art", "yes"],
-                           ["a_2", 12, "Art", "12 "]]},
-        {"acc": 100.0},
+                           ["a_2", 12, "Art", "12 "], ["a_3", "No", "Art", "No."]]},
+        {"acc": 200 / 3},
     ),
     "MTVQA": (
         "mtvqa_substring per language",
@@ -385,7 +411,7 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
     "WildVision": (
         "wildvision_pairwise",
         {"m.jsonl": [{"question_id": str(number), "games": [{"judgment": reply, "score": None}]} for number, reply in
-                     enumerate(["So [[B>>A]]", "So [[B>A]] or rather [[A>B]]", "none", "[[A=B]]"])]},
+                     enumerate(["So [[B>>A]]", "So [[B>A]] or rather [[A>B]]", "none", "[[A<B]]"])]},
         {"much_better": 1, "worse": 1, "tie": 2, "reward": 12.5, "win_rate": 25.0},
     ),
 }  # fmt: skip

@@ -26,6 +26,8 @@ class StandIn:
     delay_s: float = 0.0
     record: bool = True
     """Whether `asked` keeps the bodies."""
+    names: tuple[str, ...] = ("stand-in",)
+    """Models that it serves."""
     hold: threading.Event | None = None
     """No answer before it is set."""
     out: int = 0
@@ -33,10 +35,10 @@ class StandIn:
     """Requests at this moment, and at one moment at most."""
 
     async def models(self, request: web.Request) -> web.Response:
-        """The one model it serves."""
+        """The models it serves."""
         if self.key and request.headers.get("Authorization") != f"Bearer {self.key}":
             return web.json_response({"error": "Unauthorized"}, status=401)
-        return web.json_response({"object": "list", "data": [{"id": "stand-in"}]})
+        return web.json_response({"object": "list", "data": [{"id": name} for name in self.names]})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
         """An answer that is a function of the request."""

@@ -89,12 +89,13 @@ def guessed(path: Path) -> tuple[Guess, list[Fed]]:
 
 
 def circular() -> Rows:
-    """A file of VLMEvalKit: three options and four, two rotations, pictures that other rows hold."""
+    """A file of VLMEvalKit: two options and four, two rotations, pictures that other rows hold."""
     rows: Rows = []
     for index in range(4):
         rows.append({
             "index": index, "question": f"What is {index}?", "hint": "Look." if index == 0 else "",
-            "A": "one", "B": "two", "C": "three", "D": "four" if index else "", "answer": "ABCA"[index],
+            "A": "one", "B": "two", "C": "three" if index else "", "D": "four" if index else "",
+            "answer": "ABCA"[index],
             "category": "xy"[index % 2], "l2-category": "pq"[index // 2],
             "image": "0" if index == 1 else text(10 + index), "split": "dev",
         })  # fmt: skip
@@ -117,14 +118,17 @@ def test_a_file_of_vlmevalkit(tmp_path: Path) -> None:
         "answer: column answer, the letter",
         "scored: letter",
         "before the question: column hint",
-        "id: column index; circular: rows 1,000,000 apart are one question, right if all are",
+        "id: column index; circular: rows 1,000,000 apart are one question, right if all are; "
+        "3 of 4 lack rotations and do not count",
         "by: category, l2_category",
     )
-    assert shown(fed[0]) == ["<10>", "Look.\nWhat is 0?\nA. one\nB. two\nC. three\n"
+    assert shown(fed[0]) == ["<10>", "Look.\nWhat is 0?\nA. one\nB. two\n"
                              "Answer with the option's letter from the given choices directly."]  # fmt: skip
     assert [shown(one)[0] for one in fed] == ["<10>", "<10>", "<12>", "<13>"] * 2
     assert [one.sample.target for one in fed] == [("A",), ("B",), ("C",), ("A",), ("B",), ("A",), ("C",), ("B",)]
-    assert fed[5].sample.groups == {"category": "y", "l2_category": "p", "circular_id": "1", "vanilla": "0"}
+    assert fed[5].sample.groups == {
+        "category": "y", "l2_category": "p", "circular_id": "1", "rotations": "4", "vanilla": "0"
+    }  # fmt: skip
     assert len(list(feed_task(guess.task, open_source(guess.task, None), Selection(limit=2.0), lambda _: False))) == 2
 
 
@@ -406,6 +410,14 @@ def lmms_fast(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     """The command line in a folder."""
     return subprocess.run([sys.executable, "-m", "lmms_fast.cli.app", *words], capture_output=True, text=True,
                           check=False, cwd=cwd)  # fmt: skip
+
+
+def test_rotations_that_never_make_a_circle(tmp_path: Path) -> None:
+    """Rows that no question has all of are questions of their own."""
+    guess, fed = guessed(write(tmp_path / "MyBench.tsv", [{**row, "C": "three", "D": "four"} for row in circular()]))
+    assert "but no question has as many as options: each row counts by itself" in guess.lines[-2]
+    assert [step.name for step in guess.task.report] == ["mean"]
+    assert "circular_id" not in fed[0].sample.groups
 
 
 def test_evaluated_continued_and_scored_again(tmp_path: Path, stand_in: StandIn) -> None:

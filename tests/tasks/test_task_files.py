@@ -15,6 +15,7 @@ from lmms_fast.data.source import open_source
 from lmms_fast.errors import DataError, TaskError
 from lmms_fast.report.verdict import rules_of
 from lmms_fast.tasks.catalog import Catalog
+from lmms_fast.tasks.page import line_of
 from lmms_fast.tasks.render import as_list, defused, environment, fenced
 from lmms_fast.tasks.spec import Dataset, HubSource, Task, load_file
 from lmms_fast.types import Media
@@ -190,6 +191,83 @@ def test_a_mistake_in_a_group(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("group: mine\nabout: x\ntasks: [a]\nwieght: none\n")
     with pytest.raises(TaskError, match="`wieght` is not a key here; allowed: group, about, tasks, weight, metrics"):
         load_file(tmp_path / "mine.yaml")
+
+
+FAMILY = """\
+task: part_{part}
+family: [one, two]
+benchmark: b
+about: The part {part}.
+source: s
+licence: l
+dataset: {hub: {path: a/b, config: "{part}"}}
+choices: "{{ [part, 'x'] }}"
+prompt:
+  user:
+    - text: "{part} of {{part}} and {{ part }}; {{ choices | lettered('({letter}) {text}') }}"
+target: a
+score: {extract: text}
+"""
+
+
+@pytest.fixture
+def parts(tmp_path: Path) -> Catalog:
+    """A catalogue with a family of two."""
+    (tmp_path / "part_{part}.yaml").write_text(FAMILY)
+    return Catalog([tmp_path])
+
+
+def test_a_family_is_a_task_for_each_value(parts: Catalog) -> None:
+    """Which stands in every text of the file, and nowhere in braces of Jinja's; the two are no one's equal."""
+    one, two = parts.load("part_one"), parts.load("part_two")
+    assert isinstance(one, Task)
+    assert isinstance(two, Task)
+    assert (one.task, one.about, one.dataset.hub[0].config, one.family) == ("part_one", "The part one.", "one", ())
+    assert one.prompt.user[0].text == (  # type: ignore[union-attr]
+        "one of {{part}} and {{ part }}; {{ choices | lettered('({letter}) {text}') }}"
+    )
+    assert one.digest() != two.digest()
+
+
+@pytest.mark.parametrize("named", ["part_{part}", "part_*", "file", "part_one,part_two"])
+def test_a_family_is_chosen(parts: Catalog, tmp_path: Path, named: str) -> None:
+    """By its own name, its file, a pattern, or one by one."""
+    names = [str(tmp_path / "part_{part}.yaml")] if named == "file" else named.split(",")
+    assert [task.task for task in parts.select(names).tasks] == ["part_one", "part_two"]
+
+
+def test_a_family_is_one_line_of_a_list(parts: Catalog) -> None:
+    """Where all of it matches."""
+    assert [line_of(found)[:2] for found in parts.listed("part_*")] == [("part_{part}", "2 tasks")]
+    assert [line_of(found)[:2] for found in parts.listed("part_o*")] == [("part_one", "?")]
+    assert "part_{part}" not in parts.names()
+
+
+def test_a_file_of_the_name_comes_before_a_family(parts: Catalog, tmp_path: Path) -> None:
+    """In the folder that comes first, as with other names."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    changed = FAMILY.replace("family: [one, two]\n", "").replace("{part}", "one").replace("The part", "Mine")
+    (mine / "part_one.yaml").write_text(changed)
+    catalog = Catalog([mine, tmp_path])
+    assert [found.about for found in catalog.listed("part_*")] == ["Mine one.", "The part two."]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "says"),
+    [
+        ("part_{part}", ("family: [one, two]\n", ""), "go together"),
+        ("part", ("part_{part}", "part"), "go together"),
+        ("part_{part}", ("[one, two]", "[]"), "`family`.*at least 1"),
+        ("part_{part}", ("[one, two]", "[../one]"), r"`family\.0`"),
+        ("part_{part}", ("task: part_{part}", "task: part_one"), "the name is 'part_one' but the file is"),
+    ],
+)
+def test_a_mistake_in_a_family(tmp_path: Path, name: str, change: tuple[str, str], says: str) -> None:
+    """Told as others are."""
+    (tmp_path / f"{name}.yaml").write_text(FAMILY.replace(*change))
+    with pytest.raises(TaskError, match=says):
+        Catalog([tmp_path]).load(name)
 
 
 def test_hub_in_short() -> None:

@@ -165,6 +165,15 @@ def test_an_outline_is_drawn(tmp_path: Path) -> None:
     assert red == edge
 
 
+def test_pictures_on_one_canvas(tmp_path: Path) -> None:
+    """Those that a row has, as one; none is none."""
+    found = task(tmp_path, "", PICTURE.replace("image: PART", "image: [one, two, three], optional: true, canvas: 50"))
+    (part,) = render(found, one=_png(), two=None, three=_png()).messages[0].parts
+    assert isinstance(part, Media)
+    assert Image.open(io.BytesIO(part.read())).size == (50, 50)
+    assert render(found, one=None, two=None, three=None).messages[0].parts == ()
+
+
 def test_pictures_in_front_of_a_text_that_refers_to_them(tmp_path: Path) -> None:
     """One per placeholder, in the order of the text, which is sent as it is."""
     part = "[{text: \"{{ q }}\\n\", interleave: {pattern: '<p(\\d)>', column: 'p{}', in_front: true}}]"
