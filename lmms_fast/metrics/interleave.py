@@ -1,7 +1,7 @@
 """LLaVA-Interleave Bench (arXiv 2407.07895): multiple choice by letter, everything else by ROUGE-L.
 
-Which of the two a question is, the fact `question_type` says: ``multi-choice`` or ``open-ended``. The options are in the
-question's text.
+Which of the two a question is, the fact `question_type` says: ``multi-choice`` or ``open-ended``. The options are in
+the question's text.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _match(prediction: Prediction, sample: Sample, _: Options) -> float:
     """Whether the choice is right, or the ROUGE-L of an open answer."""
     if _chooses(sample):
         return float(any(prediction.first == _plain(gold) for gold in sample.target))
-    return max((rouge_l(words_of(prediction.first), words_of(gold)) for gold in sample.target), default=0.0)
+    return max((rouge_l(words_of(str(prediction.first)), words_of(gold)) for gold in sample.target), default=0.0)
 
 
 EXTRACTORS: Mapping[str, Extractor] = MappingProxyType(

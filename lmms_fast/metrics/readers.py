@@ -9,7 +9,6 @@ import re
 from collections.abc import Mapping
 from itertools import islice
 from types import MappingProxyType
-from typing import Any
 
 import orjson
 
@@ -157,10 +156,28 @@ def _zero_one(reply: str, _: Sample, options: Options) -> float | None:
     the character 1 in it is right, "10" and "0.1" too, and all others are wrong."""
     if options.get("anywhere", False):
         return float("1" in reply)
+    word = _unlabelled(reply)
+    return float(word) if word in ("0", "1") else None
+
+
+def _unlabelled(reply: str) -> str:
+    """A short reply without marks around it, or a word such as "Score:" in front."""
     word = reply.strip(_MARKUP)
     if len(word) <= _LINE_MAX and (label := _LABEL.match(word)):
         word = word[label.end() :].strip(_MARKUP)
-    return float(word) if word in ("0", "1") else None
+    return word
+
+
+_ATTEMPTS: Mapping[str, Mapping[str, float]] = {
+    "correct": {"correct": 1.0, "attempted": 1.0},
+    "incorrect": {"correct": 0.0, "attempted": 1.0},
+    "not attempted": {"correct": 0.0, "attempted": 0.0},
+}
+
+
+def _attempt(reply: str, _: Sample, __: Options) -> Mapping[str, float] | None:
+    """``correct``, ``incorrect`` or ``not attempted``, alone (SimpleVQA, arXiv 2502.13059)."""
+    return _ATTEMPTS.get(_unlabelled(reply).lower().replace("_", " "))
 
 
 _OF = r"\s{0,9}:\s{0,9}([0-9]{1,3}(?:\.[0-9]{1,3})?)\s{0,9}/\s{0,9}([0-9]{1,3}(?:\.[0-9]{1,3})?)(?![0-9.]*[0-9])"
@@ -193,10 +210,11 @@ def _mia(reply: str, _: Sample, __: Options) -> Mapping[str, float] | None:
 def _json_field(reply: str, _: Sample, options: Options) -> float | None:
     """The number under `field` in the JSON object that the reply is or holds, as `rating` takes it; with `whole`, only
     whole numbers (CharXiv, arXiv 2406.18521). None where the field is there twice."""
-    text = reply[reply.find("{") : reply.rfind("}") + 1]
-    field = options["field"]
+    text, field = reply[reply.find("{") : reply.rfind("}") + 1], options["field"]
+    if len(re.findall(rf'"{re.escape(field)}"\s{{0,99}}:', text)) != 1:
+        return None
     try:
-        value = orjson.loads(text)[field] if len(re.findall(rf'"{re.escape(field)}"\s{{0,99}}:', text)) == 1 else None
+        value = orjson.loads(text)[field]
         number = float(value) if not isinstance(value, bool) else None
     except (ValueError, TypeError, KeyError):
         return None
@@ -221,6 +239,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "preference": Reader(_preference, swapped=_preference_swapped),
         "verdict": Reader(_verdict),
         "zero_one": Reader(_zero_one, frozenset({"anywhere"}), one_of("score.judge.read", anywhere=FLAG)),
+        "attempt": Reader(_attempt),
         "mia": Reader(_mia),
         "json_field": Reader(_json_field, frozenset({"field", "low", "high", "whole"}), _check_json_field),
     }

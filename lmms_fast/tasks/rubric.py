@@ -67,7 +67,7 @@ class Asker:
         names = {
             "question": "\n".join(part for part in record["messages"][-1]["parts"] if isinstance(part, str)),
             "response": _inert(unicodedata.normalize("NFC", response.replace("\r\n", "\n")).strip()),
-            "answer": _inert(prediction.first),
+            "answer": _inert(str(prediction.first)),
             "target": list(record["target"]),
             "choices": choices,
             "choices_text": choices_text(choices),

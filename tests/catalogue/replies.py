@@ -15,6 +15,7 @@ RUBRICS = {
 """Every task and scoring variant that asks a judge."""
 _BY_READER = {
     "zero_one": ("1", "0"),
+    "attempt": ("correct", "incorrect"),
     "json_field": ('{"extracted_answer": "x", "score": 1}', '{"extracted_answer": "x", "score": 0}'),
     "verdict": ("correct", "incorrect"),
     "score_pair": ("1 10\nSo it is.", "10 1\nSo it is."),

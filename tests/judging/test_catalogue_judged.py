@@ -94,7 +94,7 @@ HEADLINES = {
 }  # fmt: skip
 """By benchmark, best and worst; 1 and 0 for all others."""
 VARIANTS = {
-    "MIA-Bench/lmms-eval": (1.0, 0.0), "WildVision-Bench/swapped": (100.0, 0.0),
+    "MIA-Bench/lmms-eval": (1.0, 0.0), "WildVision-Bench/swapped": (100.0, 0.0), "SimpleVQA/judge": (100.0, 0.0),
     # One of the four questions is for a number with decimals, which is never right there.
     "MathVista/lmms-eval": (75.0, 0.0),
     # One of the five accepted answers is 1,200, which is no Int to the benchmark's script.

@@ -144,7 +144,8 @@ def test_an_extracted_answer_may_be_none(reply: str, answer: str | None) -> None
     ("reply", "model", "reference"),
     [
         ("9 6", 0.6, 0.9), ("8 7.5\n\nThe first one is better: 10 2.", 0.75, 0.8), ("\n10, 10\n", 1.0, 1.0),
-        ("9;1", 0.1, 0.9), ("**8 5**\nx", 0.5, 0.8), ("0 10", 1.0, 0.0), ("9\t3", 0.3, 0.9), ("9 3\nx\n9.0 3", 0.3, 0.9),
+        ("9;1", 0.1, 0.9), ("**8 5**\nx", 0.5, 0.8), ("0 10", 1.0, 0.0), ("9\t3", 0.3, 0.9),
+        ("9 3\nx\n9.0 3", 0.3, 0.9),
     ],
 )  # fmt: skip
 def test_two_scores(reply: str, model: float, reference: float) -> None:
@@ -200,6 +201,24 @@ def test_zero_one(reply: str, strict: float | None, anywhere: float) -> None:
     """A lone digit, and lmms-eval's rule."""
     assert READERS["zero_one"](reply, SAMPLE) == strict
     assert READERS["zero_one"](reply, SAMPLE, {"anywhere": True}) == anywhere
+
+
+@pytest.mark.parametrize(
+    ("reply", "correct", "attempted"),
+    [("correct", 1.0, 1.0), ("Incorrect.", 0.0, 1.0), ("**NOT_ATTEMPTED**", 0.0, 0.0),
+     ("Verdict: not attempted", 0.0, 0.0), ("Grade: `CORRECT`", 1.0, 1.0)],
+)  # fmt: skip
+def test_attempt(reply: str, correct: float, attempted: float) -> None:
+    """Whether an answer is right, and whether it is one."""
+    assert READERS["attempt"](reply, SAMPLE) == {"correct": correct, "attempted": attempted}
+
+
+@pytest.mark.parametrize(
+    "reply", ["", "not correct", "attempted", "correct, not attempted", "It is correct.", "A", "correct\nincorrect"]
+)
+def test_what_is_no_attempt(reply: str) -> None:
+    """Anything beside the verdict."""
+    assert READERS["attempt"](reply, SAMPLE) is None
 
 
 @pytest.mark.parametrize(
