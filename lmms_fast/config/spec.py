@@ -49,7 +49,7 @@ class RunSpec(BaseModel):
     judge_gen: dict[str, Any] = {}
     judge_tp: int = Field(default=1, ge=1)
     judge_cache: bool = True
-    judge_audit: str | None = None
+    judge_audit: float | None = Field(default=None, gt=0, le=1)
     audit_judge: str | None = None
     audit_endpoint: tuple[str, ...] = ()
 
@@ -87,10 +87,20 @@ class RunSpec(BaseModel):
     def _one_or_many(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | Path) else value
 
-    @field_validator("limit", "max_time", "judge_audit", mode="before")
+    @field_validator("limit", "max_time", mode="before")
     @classmethod
     def _number_as_text(cls, value: Any) -> Any:
         return f"{value:g}" if isinstance(value, int | float) else value
+
+    @field_validator("judge_audit", mode="before")
+    @classmethod
+    def _share(cls, value: Any) -> Any:
+        try:
+            return float(value.removesuffix("%")) / (100 if value.endswith("%") else 1)
+        except AttributeError:
+            return value
+        except ValueError:
+            raise ValueError("write a share of the judged samples, such as 5% or 0.05") from None
 
     @field_validator("concurrency", "judge_concurrency")
     @classmethod
@@ -115,17 +125,6 @@ class RunSpec(BaseModel):
             flag = "--" + name.replace("_", "-")
             raise ValueError(f"vLLM takes {name} at its launch, not per request; write `-- {flag} '{{…}}'` instead")
         return self
-
-
-def parse_share(text: str) -> float:
-    """``5%`` or ``0.05``. Raises UsageError."""
-    try:
-        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    except ValueError:
-        value = 0.0
-    if not 0 < value <= 1:
-        raise UsageError(f"--judge-audit {text}: write a share of the judged samples, such as 5% or 0.05.")
-    return value
 
 
 def make_spec(values: dict[str, Any]) -> RunSpec:

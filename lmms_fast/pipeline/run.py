@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import hashlib
 import re
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
 import orjson
 
-from lmms_fast.config.spec import RunSpec, parse_share
+from lmms_fast.config.spec import RunSpec
 from lmms_fast.data.feed import parse_limit
-from lmms_fast.data.source import Source, open_source
-from lmms_fast.errors import LmmsFastError, UsageError
+from lmms_fast.errors import UsageError
 from lmms_fast.events import Event, Notice, Notify, Timed
-from lmms_fast.journal.cache import ReplyCache, cache_home
 from lmms_fast.journal.rundir import RunDir, write_bytes
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.policy import ORIGINAL, parse_policy
 from lmms_fast.pipeline import roles
-from lmms_fast.pipeline.answers import Longer, Plan, answers, cut_off_keys, selection_of, task_size
-from lmms_fast.pipeline.budget import Budget, Spent, known_price, parse_budget, price_of
-from lmms_fast.pipeline.door import Door
-from lmms_fast.pipeline.judging import Bench, Judging, Sight, to_judge
-from lmms_fast.pipeline.roles import Asked, Role
-from lmms_fast.pipeline.session import Session, beginning, first_of, now
+from lmms_fast.pipeline.answers import cut_off_keys
+from lmms_fast.pipeline.judging import to_judge
+from lmms_fast.pipeline.roles import Asked
 from lmms_fast.pipeline.stop import Stop, parse_time_s
 from lmms_fast.pipeline.timing import Meter
+from lmms_fast.pipeline.work import Spending, Work, has_answers
 from lmms_fast.report.judgements import Judge
 from lmms_fast.report.result import RunResult, check_scorings, finish
 from lmms_fast.report.trace import Trace
@@ -40,8 +35,7 @@ from lmms_fast.server.spec import weights_digest
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.catalog import Selection as Chosen
 from lmms_fast.tasks.draft import dumped
-from lmms_fast.tasks.spec import DEFAULT, Task
-from lmms_fast.types import Usage
+from lmms_fast.tasks.spec import DEFAULT
 
 T = TypeVar("T")
 
@@ -73,7 +67,7 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
     chosen = _prompted(chosen, spec, model.model)
     check_scorings(chosen.tasks, spec.scoring)
     judges = await roles.judges(spec, model) if _named(spec, chosen, notify) else []
-    spending = _Spending.of(spec, (model, *judges))
+    spending = Spending.of(spec, (model, *judges))
     identity = identify(spec, chosen, model)
     path = spec.output_dir or Path("runs") / _run_name(model.model, spec, identity)
     with RunDir(path, fresh=spec.fresh) as directory:
@@ -93,7 +87,7 @@ async def rejudge(
     assert manifest is not None, "a run that is judged again has a manifest"
     model = Asked("model", str(manifest["identity"].get("model")), None, (), None, "auto")
     judges = await roles.judges(spec, model) if _named(spec, chosen, notify) else []
-    spending = _Spending.of(spec, judges)
+    spending = Spending.of(spec, judges)
     return await _go(spec, chosen, directory, manifest, model, judges, spending, stop or Stop(), notify,
                      only_judge=True)  # fmt: skip
 
@@ -110,14 +104,14 @@ def _named(spec: RunSpec, chosen: Chosen, notify: Notify) -> bool:
 
 async def _go(
     spec: RunSpec, chosen: Chosen, directory: RunDir, manifest: dict[str, Any], model: Asked, judges: Sequence[Asked],
-    spending: _Spending, stop: Stop, notify: Notify, *, only_judge: bool = False,
+    spending: Spending, stop: Stop, notify: Notify, *, only_judge: bool = False,
 ) -> RunResult:  # fmt: skip
     recorded = _described(spec, judges)
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(Journal(directory.journal))
         if journal.damaged:
             notify(Notice(f"{journal.damaged} unreadable journal lines; their samples are asked again."))
-        answered = only_judge or (manifest.get("answered", manifest["complete"]) and not _more_to_ask(spec, journal))
+        answered = only_judge or (has_answers(manifest) and not _more_to_ask(spec, journal))
         done = manifest["complete"] and manifest.get("judge") == recorded
         judged = not judges or (done and spec.retry_failed != "all")
         if answered and judged:
@@ -130,7 +124,7 @@ async def _go(
         trace = directory.path / "trace.json" if spec.profile else None
         deadline_s = parse_time_s(spec.max_time) if spec.max_time else None
         with _listeners(meter, notify, trace) as tell, _ends_at(deadline_s, stop):
-            work = _Work(spec, chosen, directory, manifest, journal, spending, stop, tell)
+            work = Work(spec, chosen, directory, manifest, journal, spending, stop, tell)
             await work.session(model, judges, answered=answered)
         asked = time.monotonic()
         result = finish(directory, journal, chosen.tasks, chosen.groups, spec.scoring)
@@ -146,117 +140,7 @@ def _described(spec: RunSpec, judges: Sequence[Asked]) -> dict[str, Any] | None:
     if not judges:
         return None
     first, *second = [asdict(Judge(one.model, spec.seed, spec.judge_gen)) for one in judges]
-    share = parse_share(spec.judge_audit) if spec.judge_audit else 0.0
-    return {**first, "audit": second[0] if second else None, "share": share}
-
-
-@dataclass(slots=True)
-class _Work:
-    """A session on a run's directory."""
-
-    spec: RunSpec
-    chosen: Chosen
-    directory: RunDir
-    manifest: dict[str, Any]
-    journal: Journal
-    spending: _Spending
-    stop: Stop
-    notify: Notify
-
-    async def session(self, model: Asked, judges: Sequence[Asked], *, answered: bool) -> None:
-        """Raises LmmsFastError when it cannot go on; what was answered until then is kept."""
-        spec, journal, manifest = self.spec, self.journal, self.manifest
-        facts = beginning(spec)
-        manifest["sessions"].append(facts)
-        self.directory.write("manifest.json", manifest)
-        sources = {} if answered else {task.task: open_source(task, spec.data_dir) for task in self.chosen.tasks}
-        facts["prompt_variants"] = {task.task: task.prompt_variant for task in self.chosen.tasks}
-        facts["data"] = {name: source.origin for name, source in sources.items()}
-        session = Session(spec, self.directory, self.stop, self.notify, facts)
-        judgings: list[tuple[Judging, Asked]] = []
-        try:
-            with contextlib.ExitStack() as stack:
-                judging = self._judging(sources, model, stack) if judges else None
-                judgings = [(judging(one), one) for one in judges] if judging else []
-                if answered:
-                    journal.no_more()
-                    await session.judge(judgings)
-                else:
-                    sizes = {task.task: task_size(spec, task, sources[task.task]) for task in self.chosen.tasks}
-                    facts["samples"] = sizes
-                    known = [size for size in sizes.values() if size is not None]
-                    session.requests = sum(known) if len(known) == len(sizes) else None
-                    plan = Plan(spec, self.chosen.tasks, sources, self._spender("model"))
-                    await session.run(model, functools.partial(self._answer, plan), judgings)
-            manifest["answered"] = answered or (
-                self.stop.reason is None and all(not one.failure or one.final for one in journal.index.values())
-            )
-            manifest["complete"] = manifest["answered"] and all(judging.complete for judging, _ in judgings)
-        except* LmmsFastError as errors:
-            raise first_of(errors) from None
-        finally:
-            journal.no_more()
-            facts["cost"] = {role: one.as_told() for role, one in self.spending.stages.items()}
-            facts["ended"], facts["stopped"] = now(), self.stop.reason
-            self.directory.write("manifest.json", manifest)
-
-    async def _answer(self, plan: Plan, session: Session, door: Door) -> None:
-        try:
-            await session.through(door, answers(plan, door, self.journal, self.notify))
-            room = self.spec.retry_truncated
-            if room and self.stop.reason is None and (keys := cut_off_keys(self.journal, room)):
-                self.notify(Notice(f"{len(keys)} answers were cut off; asked again with {room} tokens."))
-                again = replace(plan, longer=Longer(keys, room))
-                await session.through(door, answers(again, door, self.journal, self.notify))
-        finally:
-            self.journal.no_more()
-
-    def _judging(
-        self, sources: Mapping[str, Source], model: Asked, stack: contextlib.ExitStack
-    ) -> Callable[[Asked], Judging]:
-        """What makes the stage of a judge; all write into one journal."""
-        spec, tasks = self.spec, self.chosen.tasks
-        said = stack.enter_context(Journal(self.directory.judgements))
-        cache = stack.enter_context(ReplyCache(cache_home() / "judgements.sqlite")) if spec.judge_cache else None
-
-        def source(task: Task) -> Source:
-            return sources.get(task.task) or open_source(task, spec.data_dir)
-
-        def judging(asked: Asked) -> Judging:
-            share = parse_share(spec.judge_audit) if asked.role == "audit" and spec.judge_audit else None
-            bench = Bench(Judge(asked.model, spec.seed, spec.judge_gen), tasks, spec.scoring, share)
-            sight = Sight(tasks, source, selection_of(spec), parse_policy(spec.image))
-            return Judging(bench, self.journal, said, cache, sight, self._spender(asked.role), self.notify,
-                           spec.retry_failed == "all", asked.same_as(model))  # fmt: skip
-
-        return judging
-
-    def _spender(self, role: Role) -> Callable[[Usage, int], None]:
-        """Takes in what an answer took, with the number of requests that are out; ends the run when all is spent."""
-        stage, budget = self.spending.stages[role], self.spending.budget
-
-        def spend(usage: Usage, out: int) -> None:
-            stage.add(usage, out)
-            if budget is not None and budget.over:
-                self.stop.request("the budget is spent")
-
-        return spend
-
-
-@dataclass(frozen=True, slots=True)
-class _Spending:
-    """What each stage takes, and what all may."""
-
-    stages: Mapping[Role, Spent]
-    budget: Budget | None
-
-    @classmethod
-    def of(cls, spec: RunSpec, asked: Sequence[Asked]) -> _Spending:
-        """Raises UsageError for a budget that is none, or in dollars for a model without a price."""
-        allowance = parse_budget(spec.budget) if spec.budget else None
-        price = price_of if allowance and allowance.dollars else known_price
-        stages = {one.role: Spent(price(one.model, spec.prices)) for one in asked}
-        return cls(stages, Budget(allowance, list(stages.values())) if allowance else None)
+    return {**first, "audit": second[0] if second else None, "share": spec.judge_audit or 0.0}
 
 
 def _prompted(chosen: Chosen, spec: RunSpec, model: str) -> Chosen:

@@ -53,6 +53,8 @@ def command(
         ours.append(("--gpu-memory-utilization", f"{0.3 / (spec.tp * spec.pp * spec.dp):.3f}"))
     if platform == "cpu":
         ours.append(("--enforce-eager",))
+        # A seeded request (temperature above 0) whose prompt is taken in pieces ends the CPU build's engine.
+        ours.append(("--no-enable-chunked-prefill",))
     given = {arg.split("=")[0] for arg in spec.extra_args if arg.startswith("--")}
     kept = [word for flag in ours if flag[0] not in given for word in flag]
     # Address and port are not for the user to change: the guard and the probe rely on them.
