@@ -315,7 +315,8 @@ def fenced(text: str) -> str:
 
     Counted as a reader sees them, who sees no invisible characters between them, and takes what looks alike for one.
     """
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", "".join(map(_seen, text)))), default=0))
+    seen = "".join(one if one.isspace() else _seen(one) for one in text)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", seen)), default=0))
     return f"{fence}\n{text}\n{fence}"
 
 

@@ -98,7 +98,7 @@ def asked_of(task: Task, record: Record, response: str) -> list[str]:
 def visible(text: str) -> str:
     """What can be seen of a text, in whatever letters."""
     plain = unicodedata.normalize("NFKC", text).casefold()
-    return "".join(one for one in plain if not one.isspace() and unicodedata.category(one) != "Cf")
+    return "".join(one for one in plain if unicodedata.category(one) != "Cf")
 
 
 def check_delimited(plain: str, asked: str, response: str) -> None:
@@ -117,7 +117,7 @@ def check_delimited(plain: str, asked: str, response: str) -> None:
         marks = {line for line in plain.splitlines() if re.fullmatch(r"\[[A-Z][\w ]+\]", line)}
         for mark in marks or {"The response is:'", "' You need to score the response and be strict."}:
             assert mark in plain
-            assert visible(mark) not in visible(inside), mark
+            assert "".join(visible(mark).split()) not in "".join(visible(inside).split()), mark
     assert asked.startswith(before)
     assert asked.endswith(after)
     said = unicodedata.normalize("NFC", response.replace("\r\n", "\n")).strip()

@@ -376,7 +376,7 @@ def test_a_defused_text_holds_no_marks(text: str, expected: str) -> None:
     assert defused(text, ["[System]"]) == expected
 
 
-@pytest.mark.parametrize("text", ["``\u200b``", "｀｀｀｀", "``\u2060`\ufe0f`"])
+@pytest.mark.parametrize("text", ["``\u200b``", "｀｀｀｀", "``\u2060`\ufe0f`", "````\n```\n`` `"])
 def test_a_fence_is_longer_than_what_looks_like_one(text: str) -> None:
     """With what is invisible between, or wide."""
     assert fenced(text).splitlines()[0] == "`" * 5
