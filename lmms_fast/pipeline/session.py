@@ -97,6 +97,7 @@ class Session:
         """At servers of its own, which may be out without harm to the other stages."""
         asked, later = _placed(asked, model)
         if later:
+            self.notify(Notice(f"{judging.name} is launched when the model's vLLM has ended; both at once do not fit."))
             await self._answered.wait()
         if self.stop.reason is not None:
             return
