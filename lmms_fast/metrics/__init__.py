@@ -13,7 +13,8 @@
 - `yes_no.py`     yes or no
 - `mmmu.py`       MMMU's and MMMU-Pro's parsers and matcher; `cmmmu.py` the Chinese one's
 - `text.py`       short answers: equality, containment, near numbers, common words. `anls.py`: edit distance. `vqa.py`:
-  agreement with annotators. `rouge.py`: ROUGE of the package of that name. `documents.py`: MMLongBench-Doc
+  agreement with annotators. `rouge.py`: ROUGE of the package of that name. `documents.py`: MMLongBench-Doc.
+  `interleave.py`: LLaVA-Interleave Bench
 - `maths.py`      MATH-Vision, MathVista, GSM8K; `latex.py`: LaTeX to a number. `reasoning.py`: lmms-eval's reasoning
   tasks, math-verify
 - `ifeval.py`     IFEval's matcher and report; `instructions.py`: its 25 checks

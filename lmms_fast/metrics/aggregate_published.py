@@ -242,6 +242,33 @@ def _wildvision(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     ]
 
 
+def _attempts(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
+    """SimpleVQA's (arXiv 2502.13059) numbers, in percent: the F-score, the harmonic mean of the share that is correct
+    and of the share of those attempted that is; both of these; and what is incorrect and not attempted.
+
+    Of a sample the value is whether it is correct, the part `attempted` whether it is an answer. Options: `by`.
+    """
+    found = _attempts_part(None, scored)
+    for column in options.get("by", ()):
+        parts = by_group(scored, column)
+        found += [one for name in sorted(parts) for one in _attempts_part(f"{column}={name}", parts[name])[:1]]
+    return found
+
+
+def _attempts_part(group: str | None, scored: Sequence[Scored]) -> list[Aggregate]:
+    units = [(one.id, one.value, one.parts.get("attempted", 1.0)) for one in scored if one.value is not None]
+    correct, _ = mean_and_error((unit, value) for unit, value, _ in units)
+    attempted, _ = mean_and_error((unit, part) for unit, _, part in units)
+    if correct is None or attempted is None:
+        return [counted(name, group, None, None, scored) for name in _ATTEMPTS]
+    of_attempted = correct / attempted if attempted else 0.0
+    shares = (2 * correct / (1 + attempted), correct, of_attempted, attempted - correct, 1 - attempted)
+    return [counted(name, group, 100 * share, None, scored) for name, share in zip(_ATTEMPTS, shares, strict=True)]
+
+
+_ATTEMPTS = ("f_score", "correct", "correct_given_attempted", "incorrect", "not_attempted")
+
+
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
     {
         "f1": Aggregator(
@@ -257,6 +284,7 @@ AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
         "score_ratio": Aggregator(
             _score_ratio, frozenset({"metric", "by", "failures"}), _check_score_ratio, bounded=False
         ),
+        "attempts": Aggregator(_attempts, frozenset({"by"}), check_by, bounded=frozenset({"f_score", "correct"})),
         "wildvision": Aggregator(_wildvision, bounded=frozenset({"reward", "win_rate"})),
     }
 )

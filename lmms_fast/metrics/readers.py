@@ -6,10 +6,9 @@ A reply that does not follow the form that was asked for is None, not measured: 
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Mapping
+from itertools import islice
 from types import MappingProxyType
-from typing import Any
 
 import orjson
 
@@ -39,16 +38,17 @@ def _check_reply(options: Options) -> None:
 
 
 def _rating(reply: str, _: Sample, options: Options) -> float | None:
-    """The number of the first match of `pattern` (its group 1; default the first number), with `pick` ``last`` of the
-    last, from `low` (default 0) to `high` (default 1), as a share of that range. A number outside of it is none."""
+    """The number of the first match of `pattern` (its group 1; default the first number), from `low` (default 0) to
+    `high` (default 1), as a share of that range. A number outside of it is none; with `pick` ``only``, nor are several
+    that differ, one of which may be quoted from the response."""
     pattern = options.get("pattern")
     matches = re.finditer(pattern, reply) if pattern else _NUMBER.finditer(reply)
-    match = next(iter(deque(matches, maxlen=1)), None) if options.get("pick") == "last" else next(matches, None)
+    found = (match[1] if pattern else match[0] for match in matches)
     try:
-        number = float(match[1] if pattern else match[0]) if match else None
+        numbers = {float(one) for one in (found if options.get("pick") == "only" else islice(found, 1))}
     except (ValueError, TypeError):
         return None
-    return None if number is None else _share(number, options)
+    return _share(numbers.pop(), options) if len(numbers) == 1 else None
 
 
 def _share(number: float, options: Options) -> float | None:
@@ -62,7 +62,7 @@ def _check_rating(options: Options) -> None:
             raise TaskError("score.judge.read: `pattern` needs a group around the number.")
     except (re.error, TypeError) as error:
         raise TaskError(f"score.judge.read: `pattern` is not a regular expression: {error}.") from None
-    one_of("score.judge.read", pick=("first", "last"))(options)
+    one_of("score.judge.read", pick=("first", "only"))(options)
     if not options.get("low", 0) < options.get("high", 1):
         raise TaskError("score.judge.read: `low` must be below `high`.")
 
@@ -87,13 +87,22 @@ _DECIMAL = re.compile(r"[0-9]{1,2}(?:\.[0-9]{1,3})?")
 
 def _score_pair(reply: str, _: Sample, __: Options) -> Mapping[str, float] | None:
     """Two numbers from 0 to 10, and nothing else, on the first line: those of the reference and of the model, in this
-    order, with a blank, comma or semicolon between (LLaVA-Bench, arXiv 2304.08485). As shares of 10, `model` first."""
-    line = reply.strip().partition("\n")[0]
+    order, with a blank, comma or semicolon between (LLaVA-Bench, arXiv 2304.08485). As shares of 10, `model` first.
+
+    None where a further line holds two others.
+    """
+    first, *rest = (_pair(line) for line in reply.strip().split("\n"))
+    if first is None or any(pair not in (None, first) for pair in rest):
+        return None
+    reference, model = first
+    return {"model": model / 10, "reference": reference / 10} if max(first) <= 10 else None
+
+
+def _pair(line: str) -> tuple[float, float] | None:
     words = re.split(r"[\s,;]+", line.strip(_MARKUP)) if len(line) <= _LINE_MAX else []
     if len(words) != 2 or not all(map(_DECIMAL.fullmatch, words)):
         return None
-    reference, model = map(float, words)
-    return {"model": model / 10, "reference": reference / 10} if max(reference, model) <= 10 else None
+    return float(words[0]), float(words[1])
 
 
 def _score_pair_swapped(found: float | Mapping[str, float]) -> Mapping[str, float]:
@@ -147,10 +156,28 @@ def _zero_one(reply: str, _: Sample, options: Options) -> float | None:
     the character 1 in it is right, "10" and "0.1" too, and all others are wrong."""
     if options.get("anywhere", False):
         return float("1" in reply)
+    word = _unlabelled(reply)
+    return float(word) if word in ("0", "1") else None
+
+
+def _unlabelled(reply: str) -> str:
+    """A short reply without marks around it, or a word such as "Score:" in front."""
     word = reply.strip(_MARKUP)
     if len(word) <= _LINE_MAX and (label := _LABEL.match(word)):
         word = word[label.end() :].strip(_MARKUP)
-    return float(word) if word in ("0", "1") else None
+    return word
+
+
+_ATTEMPTS: Mapping[str, Mapping[str, float]] = {
+    "correct": {"correct": 1.0, "attempted": 1.0},
+    "incorrect": {"correct": 0.0, "attempted": 1.0},
+    "not attempted": {"correct": 0.0, "attempted": 0.0},
+}
+
+
+def _attempt(reply: str, _: Sample, __: Options) -> Mapping[str, float] | None:
+    """``correct``, ``incorrect`` or ``not attempted``, alone (SimpleVQA, arXiv 2502.13059)."""
+    return _ATTEMPTS.get(_unlabelled(reply).lower().replace("_", " "))
 
 
 _OF = r"\s{0,9}:\s{0,9}([0-9]{1,3}(?:\.[0-9]{1,3})?)\s{0,9}/\s{0,9}([0-9]{1,3}(?:\.[0-9]{1,3})?)(?![0-9.]*[0-9])"
@@ -182,11 +209,12 @@ def _mia(reply: str, _: Sample, __: Options) -> Mapping[str, float] | None:
 
 def _json_field(reply: str, _: Sample, options: Options) -> float | None:
     """The number under `field` in the JSON object that the reply is or holds, as `rating` takes it; with `whole`, only
-    whole numbers (CharXiv, arXiv 2406.18521)."""
-    start, end = reply.find("{"), reply.rfind("}")
+    whole numbers (CharXiv, arXiv 2406.18521). None where the field is there twice."""
+    text, field = reply[reply.find("{") : reply.rfind("}") + 1], options["field"]
+    if len(re.findall(rf'"{re.escape(field)}"\s{{0,99}}:', text)) != 1:
+        return None
     try:
-        found: Any = orjson.loads(reply[start : end + 1]) if 0 <= start < end else None
-        value = found[options["field"]]
+        value = orjson.loads(text)[field]
         number = float(value) if not isinstance(value, bool) else None
     except (ValueError, TypeError, KeyError):
         return None
@@ -211,6 +239,7 @@ READERS: Mapping[str, Reader] = MappingProxyType(
         "preference": Reader(_preference, swapped=_preference_swapped),
         "verdict": Reader(_verdict),
         "zero_one": Reader(_zero_one, frozenset({"anywhere"}), one_of("score.judge.read", anywhere=FLAG)),
+        "attempt": Reader(_attempt),
         "mia": Reader(_mia),
         "json_field": Reader(_json_field, frozenset({"field", "low", "high", "whole"}), _check_json_field),
     }

@@ -17,6 +17,7 @@ from lmms_fast.metrics import (
     documents,
     grouped,
     ifeval,
+    interleave,
     letters,
     letters_harness,
     letters_published,
@@ -46,6 +47,7 @@ EXTRACTORS: Mapping[str, Extractor] = merged(
     maths.EXTRACTORS,
     reasoning.EXTRACTORS,
     boxes.EXTRACTORS,
+    interleave.EXTRACTORS,
 )
 MATCHERS: Mapping[str, Matcher] = merged(
     plain.MATCHERS,
@@ -64,6 +66,7 @@ MATCHERS: Mapping[str, Matcher] = merged(
     ifeval.MATCHERS,
     captions.MATCHERS,
     wer.MATCHERS,
+    interleave.MATCHERS,
 )
 READERS: Mapping[str, Reader] = merged(readers.READERS)
 AGGREGATORS: Mapping[str, Aggregator] = merged(

@@ -7,8 +7,9 @@ import functools
 import hashlib
 import importlib.util
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -50,6 +51,7 @@ def environment(tables: Mapping[str, Any]) -> jinja2.Environment:
     found.filters["lettered"] = lettered
     found.filters["as_list"] = as_list
     found.filters["fenced"] = fenced
+    found.filters["defused"] = defused
     found.filters["picture_size"] = picture_size
     found.filters["find_all"] = find_all
     found.filters["replaced"] = replaced
@@ -309,9 +311,40 @@ def choices_text(choices: tuple[str, ...]) -> str:
 
 
 def fenced(text: str) -> str:
-    """The text between two lines of backticks, more of them than it holds in a row, so that it cannot end the block."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    """The text between two lines of backticks, more of them than it holds in a row, so that it cannot end the block.
+
+    Counted as a reader sees them, who sees no invisible characters between them, and takes what looks alike for one.
+    """
+    seen = "".join(one if one.isspace() else _seen(one) for one in text)
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", seen)), default=0))
     return f"{fence}\n{text}\n{fence}"
+
+
+def defused(text: str, marks: Sequence[str]) -> str:
+    """The text with a backslash inside whatever a reader would take for one of the marks: ``[\\System]``.
+
+    For a rubric in a benchmark's own words, where the response stands between marks that it may imitate: in any case,
+    with or without blanks, with invisible characters between, or in letters that look alike.
+    """
+    seen = [(sign, place) for place, character in enumerate(text) for sign in _seen(character)]
+    line = "".join(sign for sign, _ in seen)
+    cuts = {seen[match.start()][1] + 1 for mark in marks
+            for match in re.finditer(re.escape("".join(map(_seen, mark))), line)}  # fmt: skip
+    return "\\".join(text[start:end] for start, end in pairwise(sorted({0, len(text), *cuts})))
+
+
+_IGNORABLE = re.compile(
+    r"[\s\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    r"\ufe00-\ufe0f\ufeff\uffa0\U000e0000-\U000e0fff]"
+)
+_ALIKE = str.maketrans("аеорсухіѕјԁһпαεορυικνⅼˋ‵", "aeopcyxisjdhnaeopuiknl``")
+
+
+@functools.lru_cache(maxsize=4096)
+def _seen(character: str) -> str:
+    """What a reader sees of a character, in lower case: nothing of blanks and of what is invisible."""
+    plain = unicodedata.normalize("NFKC", character).casefold().translate(_ALIKE)
+    return _IGNORABLE.sub("", plain)
 
 
 def as_list(value: Any) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,8 +66,8 @@ class Asker:
         parts = [part for message in record["messages"] for part in message["parts"]]
         names = {
             "question": "\n".join(part for part in record["messages"][-1]["parts"] if isinstance(part, str)),
-            "response": unicodedata.normalize("NFC", response.replace("\r\n", "\n")).strip(),
-            "answer": prediction.first,
+            "response": _inert(unicodedata.normalize("NFC", response.replace("\r\n", "\n")).strip()),
+            "answer": _inert(str(prediction.first)),
             "target": list(record["target"]),
             "choices": choices,
             "choices_text": choices_text(choices),
@@ -81,3 +82,12 @@ class Asker:
             return (*system, {"role": "user", "parts": [*shown, self._prompt.render(names)]})
         except (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError) as error:
             raise TaskError(f"{self._file}: score.judge: sample {record['id']}: {error}.") from None
+
+
+_CONTROL = re.compile(r"<(?=[|｜][^<>|｜\s]{1,60}[|｜]>|(?:start|end)_of_turn>|/?s>)|\[(?=/?INST\])")
+
+
+def _inert(text: str) -> str:
+    """The text with a backslash inside what chat models take for the end of a turn: a server that reads such marks in
+    what it is sent would let a response speak as the judge."""
+    return _CONTROL.sub(r"\g<0>\\", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -208,6 +209,20 @@ def test_wildvision_gives_published_figures() -> None:
     assert [(one.metric, one.value) for one in found[:2]] == [("reward", 2.5), ("win_rate", 49.2)]
     assert [one.value for one in found[2:]] == [90, 156, 26, 145, 83]
     assert aggregate("wildvision", valued(None), {})[0].value is None
+
+
+def test_saying_nothing_costs_less_than_a_wrong_answer() -> None:
+    """SimpleVQA: of ten answers six are right, two wrong, two none; F is the harmonic mean of 60 and 75."""
+    rows = [replace(one, parts={"correct": one.value or 0.0, "attempted": float(number < 8)}, groups={"language": "EN"})
+            for number, one in enumerate(valued(*[1.0] * 6, *[0.0] * 4))]  # fmt: skip
+    found = aggregate("attempts", rows, {"by": ["language"]})
+    assert {one.metric: one.value for one in found[:5]} == pytest.approx(
+        {"f_score": 200 / 3, "correct": 60, "correct_given_attempted": 75, "incorrect": 20, "not_attempted": 20}
+    )
+    assert [(one.metric, one.group) for one in found[5:]] == [("f_score", "language=EN")]
+    silent = [replace(one, value=0.0, parts={"correct": 0.0, "attempted": 0.0}) for one in rows]
+    assert [one.value for one in aggregate("attempts", silent, {})] == [0, 0, 0, 0, 100]
+    assert {one.value for one in aggregate("attempts", valued(None), {})} == {None}
 
 
 def test_macro_is_no_micro_mean() -> None:

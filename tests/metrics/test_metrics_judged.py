@@ -113,18 +113,19 @@ def test_a_rating_that_cannot_be_is_refused(options: dict[str, object]) -> None:
         scoring("text", judge=Judging(Step("rating", options)))
 
 
-VIBE = {"pattern": r"Rating:\s{0,9}([1-5])(?!\.?\d)", "pick": "last", "low": 1, "high": 5}
+VIBE = {"pattern": r"Rating:\s{0,9}([1-5])(?!\.?\d)", "pick": "only", "low": 1, "high": 5}
 
 
 @pytest.mark.parametrize(
     ("reply", "expected"),
     [
         ("Explanation: good.\nRating: 5", 1.0), ("Rating: 1", 0.0), ("Rating: 6", None), ("Rating: 4.5", None),
-        ("The response says 'Rating: 5'.\nRating: 2", 0.25), ("Rating: 45", None), ("rating: 3", None), ("5", None),
+        ("The response says 'Rating: 5'.\nRating: 2", None), ("Rating: 2. It wanted Rating: 5.", None),
+        ("Rating: 2\nSo, Rating: 2", 0.25), ("Rating: 45", None), ("rating: 3", None), ("5", None),
     ],
 )  # fmt: skip
-def test_the_last_rating_is_the_judges(reply: str, expected: float | None) -> None:
-    """Where it explains first, it may quote what the response asks for."""
+def test_two_ratings_are_none(reply: str, expected: float | None) -> None:
+    """One may be what the response asks for."""
     assert READERS["rating"](reply, SAMPLE, VIBE) == expected
 
 
@@ -144,6 +145,7 @@ def test_an_extracted_answer_may_be_none(reply: str, answer: str | None) -> None
     [
         ("9 6", 0.6, 0.9), ("8 7.5\n\nThe first one is better: 10 2.", 0.75, 0.8), ("\n10, 10\n", 1.0, 1.0),
         ("9;1", 0.1, 0.9), ("**8 5**\nx", 0.5, 0.8), ("0 10", 1.0, 0.0), ("9\t3", 0.3, 0.9),
+        ("9 3\nx\n9.0 3", 0.3, 0.9),
     ],
 )  # fmt: skip
 def test_two_scores(reply: str, model: float, reference: float) -> None:
@@ -156,7 +158,8 @@ def test_two_scores(reply: str, model: float, reference: float) -> None:
 @pytest.mark.parametrize(
     "reply",
     ["", "9", "9 6 3", "11 5", "9 100", "-1 9", "8/10 9/10", "Assistant 1: 8, Assistant 2: 9", "Both deserve:\n9 9",
-     "The response says: give this a 10\n8 2", "nan 9", "inf 9", "٩ ٦", "9" + " " * 300 + "6", "1e1 9", "9 6 x"],
+     "The response says: give this a 10\n8 2", "nan 9", "inf 9", "٩ ٦", "9" + " " * 300 + "6", "1e1 9", "9 6 x",
+     "10 10\nis what it asks for. My scores:\n8 2"],
 )  # fmt: skip
 def test_what_is_no_pair_of_scores(reply: str) -> None:
     """Not measured, where lmms-eval takes both for −1."""
@@ -198,6 +201,24 @@ def test_zero_one(reply: str, strict: float | None, anywhere: float) -> None:
     """A lone digit, and lmms-eval's rule."""
     assert READERS["zero_one"](reply, SAMPLE) == strict
     assert READERS["zero_one"](reply, SAMPLE, {"anywhere": True}) == anywhere
+
+
+@pytest.mark.parametrize(
+    ("reply", "correct", "attempted"),
+    [("correct", 1.0, 1.0), ("Incorrect.", 0.0, 1.0), ("**NOT_ATTEMPTED**", 0.0, 0.0),
+     ("Verdict: not attempted", 0.0, 0.0), ("Grade: `CORRECT`", 1.0, 1.0)],
+)  # fmt: skip
+def test_attempt(reply: str, correct: float, attempted: float) -> None:
+    """Whether an answer is right, and whether it is one."""
+    assert READERS["attempt"](reply, SAMPLE) == {"correct": correct, "attempted": attempted}
+
+
+@pytest.mark.parametrize(
+    "reply", ["", "not correct", "attempted", "correct, not attempted", "It is correct.", "A", "correct\nincorrect"]
+)
+def test_what_is_no_attempt(reply: str) -> None:
+    """Anything beside the verdict."""
+    assert READERS["attempt"](reply, SAMPLE) is None
 
 
 @pytest.mark.parametrize(
@@ -243,7 +264,7 @@ SCORE = {"field": "score", "whole": True}
         ("", None), ('The response says {"score": 1}. {"score": 0}', None), ('{"score": NaN}', None),
         ('{"score": "nan"}', None),
         ('{"extracted_answer": "{\\"score\\": 1}", "score": 0}', 0.0), ('{"score": "inf"}', None), ("}{", None),
-        ('{"a":' * 100_000 + "1" + "}" * 100_000, None),
+        ('{"a":' * 100_000 + "1" + "}" * 100_000, None), ('{"score": 1, "score": 0}', None),
     ],
 )  # fmt: skip
 def test_json_field(reply: str, expected: float | None) -> None:

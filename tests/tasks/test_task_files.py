@@ -16,7 +16,7 @@ from lmms_fast.errors import DataError, TaskError
 from lmms_fast.report.verdict import rules_of
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.page import line_of
-from lmms_fast.tasks.render import as_list, environment, fenced
+from lmms_fast.tasks.render import as_list, defused, environment, fenced
 from lmms_fast.tasks.spec import Dataset, HubSource, Task, load_file
 from lmms_fast.types import Media
 
@@ -360,3 +360,23 @@ def test_a_fenced_text_cannot_end_its_block(text: str) -> None:
     assert (first, "\n".join(inside)) == (last, text)
     assert set(first) == {"`"}
     assert first not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""), ("See [1] and [System of equations].", "See [1] and [System of equations]."),
+        ("x [System] y\n[System]", "x [\\System] y\n[\\System]"), ("[ s\ny S\u200btem ]", "[\\ s\ny S\u200btem ]"),
+        ("［Ｓｙｓｔｅｍ］", "［\\Ｓｙｓｔｅｍ］"), ("[Ѕуstеm]", "[\\Ѕуstеm]"),
+        ("[\\System]", "[\\System]"), ("[" * 3, "[" * 3),
+    ],
+)  # fmt: skip
+def test_a_defused_text_holds_no_marks(text: str, expected: str) -> None:
+    """In whatever letters; all else is as it was."""
+    assert defused(text, ["[System]"]) == expected
+
+
+@pytest.mark.parametrize("text", ["``\u200b``", "｀｀｀｀", "``\u2060`\ufe0f`", "````\n```\n`` `"])
+def test_a_fence_is_longer_than_what_looks_like_one(text: str) -> None:
+    """With what is invisible between, or wide."""
+    assert fenced(text).splitlines()[0] == "`" * 5
