@@ -13,6 +13,7 @@ import orjson
 from lmms_fast.types import Response, Usage
 
 _EVERY = 64
+_WAIT_S, _WAIT_LAST_S = 0.01, 5.0  # on the event loop, and when all is over
 
 
 def cache_home() -> Path:
@@ -55,18 +56,24 @@ class ReplyCache:
     def put(self, digest: str, vote: int, reply: Response) -> None:
         """Remember a reply; written with some others."""
         self._new.append((_name(digest, vote), orjson.dumps(reply)))
-        if len(self._new) >= _EVERY:
-            self._write()
+        if len(self._new) % _EVERY == 0:
+            self._write(_WAIT_S)
 
-    def _write(self) -> None:
-        rows, self._new = self._new, []
+    def _write(self, wait_s: float) -> None:
+        """All that is new, unless another run is writing for so long: then it is written with what comes."""
         if self._table is None:
             return
         try:
+            self._table.execute(f"PRAGMA busy_timeout = {wait_s * 1000:.0f}")
             with self._table:
-                self._table.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?)", rows)
+                self._table.executemany("INSERT OR IGNORE INTO replies VALUES (?, ?)", self._new)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or wait_s == _WAIT_LAST_S:
+                self._give_up(error)
         except sqlite3.Error as error:
             self._give_up(error)
+        else:
+            self._new.clear()
 
     def _give_up(self, error: Exception) -> None:
         self.trouble = str(error)
@@ -80,7 +87,7 @@ class ReplyCache:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._write()
+        self._write(_WAIT_LAST_S)
         if self._table is not None:
             self._table.close()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -80,14 +80,14 @@ class Journal:
         self._reader = self._reader or self._path.open("rb")
         return _line_at(self._reader, entry)[1]
 
-    def follow(self) -> Iterator[tuple[Record, Outcome]]:
-        """Every line in the order they were written, then each as it comes, until `no_more`. For a thread of its own:
-        a reader that falls behind holds up nobody, since what waits for it is the file."""
+    def follow(self, gone: Callable[[], bool] = lambda: False) -> Iterator[tuple[Record, Outcome]]:
+        """Every line in the order they were written, then each as it comes, until `no_more`, or `gone` after a `wake`.
+        For a thread of its own: a reader that falls behind holds up nobody, since what waits for it is the file."""
         with self._path.open("rb") as file:
             while True:
                 with self._news:
-                    self._news.wait_for(lambda: self._last or file.tell() < self._end)
-                    if file.tell() >= self._end:
+                    self._news.wait_for(lambda: self._last or gone() or file.tell() < self._end)
+                    if gone() or file.tell() >= self._end:
                         return
                 try:
                     record, outcome, _ = decode_line(file.readline())
@@ -97,8 +97,12 @@ class Journal:
 
     def no_more(self) -> None:
         """Nothing more will be written: those who follow come to an end."""
+        self._last = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Let those who follow look again whether they are to."""
         with self._news:
-            self._last = True
             self._news.notify_all()
 
     def read(self, order: Iterable[str] | None = None) -> Iterator[tuple[Record, Outcome, Outcome | None]]:

@@ -72,12 +72,18 @@ class Judging:
     ended_early: bool = True
     """Until it was asked everything."""
     _structured: bool = True
+    _left: bool = False
     _asked: dict[str, tuple[Referee, Record, Outcome] | None] = field(default_factory=dict)
     """Every question so far; until it is answered, with what it is about."""
 
     def stream(self, door: Door) -> Stream:
         """The stream that asks it."""
-        return Stream(self._feed(door.where.profiles[0]), door, functools.partial(self._settle, door), self.quiet)
+        return Stream(self._feed(door.where.profiles[0]), door, functools.partial(self._settle, door), self.quiet,
+                      self._leave)  # fmt: skip
+
+    def _leave(self) -> None:
+        self._left = True
+        self.answers.wake()
 
     @property
     def complete(self) -> bool:
@@ -103,7 +109,7 @@ class Judging:
             task.task: [Referee(one, bench.who) for one in _variants(task, scorings) if one.score.judge is not None]
             for task in bench.tasks
         }
-        for record, outcome in self.answers.follow():
+        for record, outcome in self.answers.follow(lambda: self._left):
             if bench.share is not None and not audited(outcome.key, bench.share):
                 continue
             for referee in referees.get(record["task"], ()):

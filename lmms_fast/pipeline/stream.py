@@ -41,10 +41,14 @@ Settle = Callable[[Prepared, Outcome], None]
 
 
 class Stream:
-    """Requests from a feed through a door. `settle` takes in each outcome."""
+    """Requests from a feed through a door. `settle` takes in each outcome; `left` is called when no more are wanted,
+    for a feed that may be waiting for something."""
 
-    def __init__(self, feed: Iterator[tuple[Prepared, int]], door: Door, settle: Settle, notify: Notify) -> None:
-        self._feed, self._door, self._settle, self._notify = feed, door, settle, notify
+    def __init__(
+        self, feed: Iterator[tuple[Prepared, int]], door: Door, settle: Settle, notify: Notify,
+        left: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        self._feed, self._door, self._settle, self._notify, self._left = feed, door, settle, notify, left
         self._channel: Channel[Prepared] = Channel(*self._room(door.limit), asyncio.get_running_loop())
         self._asked: set[asyncio.Task[None]] = set()
         self._ended = False
@@ -85,6 +89,7 @@ class Stream:
         """No new requests; those that are out have some time left."""
         self._ended = True
         self._channel.close()
+        self._left()
         asyncio.get_running_loop().call_later(GRACE_S, lambda: [task.cancel() for task in self._asked])
 
     async def _ask(self, item: Prepared, body: Body, size: int, dispatcher: Dispatcher) -> None:

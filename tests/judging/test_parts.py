@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -73,6 +74,19 @@ def test_a_journal_is_followed_while_it_is_written(tmp_path: Path) -> None:
         assert journal.outcome("t/9#0") is None
 
 
+def test_one_who_follows_can_leave(tmp_path: Path) -> None:
+    """Before there is no more, and without another line."""
+    with Journal(tmp_path / "journal.jsonl") as journal:
+        gone = threading.Event()
+        thread = threading.Thread(target=lambda: list(journal.follow(gone.is_set)))
+        thread.start()
+        journal.wake()
+        gone.set()
+        journal.wake()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 def test_replies_are_kept_across_runs(tmp_path: Path) -> None:
     """By question and vote; the first that was kept counts, and it is known that nobody was asked."""
     path = tmp_path / "deep" / "judgements.sqlite"
@@ -89,6 +103,24 @@ def test_replies_are_kept_across_runs(tmp_path: Path) -> None:
     with ReplyCache(path) as cache:
         assert (found := cache.get("d", 0, "k")) is not None
         assert found.text == "1"
+
+
+def test_a_run_that_writes_does_not_hold_up_another(tmp_path: Path) -> None:
+    """What cannot be written now is written later."""
+    path = tmp_path / "judgements.sqlite"
+    with ReplyCache(path) as cache:
+        with sqlite3.connect(path) as other:
+            other.execute("BEGIN IMMEDIATE")
+            started = time.monotonic()
+            for number in range(130):
+                cache.put(f"d{number}", 0, reply("k"))
+            assert time.monotonic() - started < 2
+            assert cache.get("d0", 0, "k") is None
+        other.close()
+        cache.put("last", 0, reply("k"))
+    with ReplyCache(path) as cache:
+        assert all(cache.get(name, 0, "k") for name in ("d0", "d129", "last"))
+        assert cache.trouble is None
 
 
 @pytest.mark.parametrize("content", [b"", b"no table at all, but a text" * 99])

@@ -148,7 +148,7 @@ def test_another_judge_judges_what_is_stored(tmp_path: Path, pair: Servers) -> N
 
 
 def test_what_is_judged_before_all_is_answered_stays_a_part(tmp_path: Path, pair: Servers) -> None:
-    """`score --judge` on a run that ended early judges what is there, and the run still goes on with the same command."""
+    """`score --judge` on a run that ended early judges what is there; the same command still goes on."""
 
     def behave(number: int, body: dict[str, Any]) -> web.Response:
         return answers(number, body) if number < 4 else web.json_response({"error": "gone"}, status=503)
