@@ -438,7 +438,7 @@ def test_kill_9_in_start_up_leaves_nothing(tmp_path: Path) -> None:
     ("victim", "flags"),
     [pytest.param("vllm.entrypoints.cli.main serve", (), id="API server"),
      pytest.param("VLLM::EngineCor", (), id="engine", marks=LONG),
-     pytest.param("VLLM::Worker_TP", ("--tp", "2"), id="worker"),
+     pytest.param("VLLM::Worker_TP", ("--tp", "2"), id="worker", marks=LONG),
      pytest.param("guard.py", ("--tp", "2"), id="guard", marks=LONG)],
 )  # fmt: skip
 def test_a_server_that_is_killed_is_started_again(tmp_path: Path, victim: str, flags: tuple[str, ...]) -> None:
