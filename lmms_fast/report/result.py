@@ -22,7 +22,7 @@ from lmms_fast.journal.store import Journal
 from lmms_fast.metrics import AGGREGATORS, aggregate_with_bounds, group_mean
 from lmms_fast.metrics.agreement import Agreement, agreement
 from lmms_fast.metrics.mmmu import RANDOM
-from lmms_fast.report.judgements import Judged, Judgement, Judges, audited, judges_of, what_became
+from lmms_fast.report.judgements import JudgedBy, Judgement, Judges, audited, judges_of, what_became
 from lmms_fast.report.submission import Written, submission
 from lmms_fast.report.verdict import (
     OutcomeName,
@@ -114,7 +114,7 @@ class RunResult:
     """One failure's detail per kind."""
     changed: Mapping[str, int] = field(default_factory=dict)
     """Pictures that were not sent as they are stored, by what was done to them; counted for each sample they are in."""
-    judged: Judged | None = None
+    judged: JudgedBy | None = None
     """None: no judge was asked."""
 
     @property
