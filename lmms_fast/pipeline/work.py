@@ -82,7 +82,8 @@ class Work:
                     await session.judge(judgings)
                 else:
                     sizes = {task.task: task_size(spec, task, sources[task.task]) for task in self.chosen.tasks}
-                    facts["samples"] = sizes
+                    facts["samples"] = dict.fromkeys(sizes) if spec.shard else sizes
+                    facts["samples_of_all_shards"] = sizes
                     known = [size for size in sizes.values() if size is not None]
                     session.requests = sum(known) if len(known) == len(sizes) else None
                     plan = Plan(spec, self.chosen.tasks, sources, self._spender("model"))

@@ -197,7 +197,7 @@ def _last_session(run: RunDir) -> Mapping[str, Any]:
 def _asked_for_a_part(run: RunDir) -> bool:
     """Whether the last session was told to ask some of the samples only."""
     spec = _last_session(run).get("spec", {})
-    return spec.get("limit") is not None or bool(spec.get("sample_ids"))
+    return spec.get("limit") is not None or bool(spec.get("sample_ids") or spec.get("shard"))
 
 
 Marking = Callable[[Record, Outcome], tuple[Verdict, Sequence[Judgement]]]
