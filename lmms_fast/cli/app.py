@@ -70,7 +70,7 @@ def evaluate(
     api_key_env: Annotated[str | None, _option("--api-key-env", "Environment variable that holds the key.")] = None,
     tp: Annotated[int | None, _option("--tp", "Local: tensor parallel size.")] = None,
     pp: Annotated[int | None, _option("--pp", "Local: pipeline parallel size.")] = None,
-    dp: Annotated[int | None, _option("--dp", "Local: data parallel size.")] = None,
+    dp: Annotated[int | None, _option("--dp", "Local: replicas, each a vLLM of its own on GPUs of its own.")] = None,
     max_model_len: Annotated[int | None, _option("--max-model-len", "Local: context length.")] = None,
     gpu_memory_utilization: Annotated[
         float | None, _option("--gpu-memory-utilization", "Local: share of the memory vLLM may take.")

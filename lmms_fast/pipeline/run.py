@@ -198,7 +198,7 @@ def identify(spec: RunSpec, chosen: Chosen, model: Asked) -> dict[str, Any]:
     settings["limit"] = parse_limit(spec.limit)
     content = {
         "model": model.model,
-        "weights": weights_digest(model.served.model if model.served else model.model),
+        "weights": weights_digest(model.served[0].model if model.served else model.model),
         "tasks": {task.task: task.digest() for task in chosen.tasks},
         **settings,
     }
