@@ -1,0 +1,36 @@
+"""Texts of models and data as a page shows them. Nothing here makes them safe as HTML; that is the page's work."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+# Left-to-right and right-to-left marks (U+200E, U+200F) stay: they belong to Arabic and Hebrew and turn nothing round.
+_BIDI = (*range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_CONTROLS = (code for code in (*range(32), *range(0x7F, 0xA0)) if chr(code) not in "\n\t")
+_HIDDEN = {code: f"⟨U+{code:04X}⟩" for code in (*_CONTROLS, *_BIDI)}
+_ANY_HIDDEN = re.compile(f"[{''.join(map(re.escape, map(chr, _HIDDEN)))}]")
+
+
+def shown(text: str, most: int) -> str:
+    """Control characters, and those that turn the direction of what follows, as signs; at most `most` characters and
+    a note of how many more there are."""
+    rest = len(text) - most
+    if rest > 0:
+        text = text[:most]
+    if _ANY_HIDDEN.search(text):
+        text = text.translate(_HIDDEN)
+    return f"{text}\n⟦{rest:,} more characters, which are in the samples file⟧" if rest > 0 else text
+
+
+def line_of(text: str, most: int) -> str:
+    """One line of it, an ellipsis for the rest."""
+    found = " ".join(shown(text[: 4 * most], 4 * most).split())
+    return found if len(found) <= most and len(text) <= 4 * most else found[: most - 1] + "…"
+
+
+def answer_of(value: Any) -> str | None:
+    """A prediction's answer in words; None where there is none."""
+    if value is None:
+        return None
+    return " | ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
