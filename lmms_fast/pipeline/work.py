@@ -84,6 +84,7 @@ class Work:
                 else:
                     sizes = {task.task: task_size(spec, task, sources[task.task]) for task in self.chosen.tasks}
                     facts["samples"] = sizes
+                    self.directory.write("manifest.json", manifest)  # those who watch know how far it is
                     known = [size for size in sizes.values() if size is not None]
                     session.requests = sum(known) if len(known) == len(sizes) else None
                     plan = Plan(spec, self.chosen.tasks, sources, self._spender("model"))

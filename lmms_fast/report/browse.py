@@ -22,6 +22,9 @@ _TEXT_BYTES = 64 << 20
 _VALUES = 400
 """Different values of a column that can be chosen from."""
 
+_COLUMNS = ("task", "id", "repeat", "outcome", "score", "rule", "answer", "target", "prompt", "latency", "tokens",
+            "picture")  # fmt: skip
+
 
 class _Names:
     """Values by number, as they come."""
@@ -85,9 +88,6 @@ class Blocks:
         return packed({"chunk": CHUNK, "n": self.samples, "rows": self._columns, "groups": columns,
                        "names": {name: list(known.numbers) for name, known in self._names.items()}})  # fmt: skip
 
-
-_COLUMNS = ("task", "id", "repeat", "outcome", "score", "rule", "answer", "target", "prompt", "latency", "tokens",
-            "picture")  # fmt: skip
 
 
 def _row(line: Mapping[str, Any], pictures: Sequence[int]) -> dict[str, Any]:

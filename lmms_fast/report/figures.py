@@ -117,10 +117,10 @@ class Bars:
 
 def interval_of(aggregate: Mapping[str, Any]) -> tuple[float, float] | None:
     """Of a score, where the results have one; 1.96 standard errors where they have only those."""
-    found = aggregate.get("interval")
+    found: Any = aggregate.get("interval")
     if isinstance(found, Mapping):
         found = found.get("low"), found.get("high")
-    if found is not None and len(found) >= 2 and None not in found[:2]:
+    if found and None not in found[:2]:
         return float(found[0]), float(found[1])
     value, error = aggregate["value"], aggregate.get("stderr")
     return None if value is None or error is None else (value - 1.96 * error, value + 1.96 * error)

@@ -112,19 +112,16 @@ def _why(small: Thumbnails) -> list[str]:
     return said or ["The pictures were left out."]
 
 
-def rendered(template: str, script: str, **content: Any) -> str:
-    """A page of ours with its style and script inside, and the policy that lets nothing else run."""
-    style, theme, own = ((PAGE / name).read_text(encoding="utf-8") for name in ("style.css", "theme.js", script))
-    code = theme + own
-    facts = {"style": Markup(style), "script": Markup(code), "policy": policy(style, code), "version": __version__}
+def rendered(template: str, *script: str, connect: str = "'none'", **content: Any) -> str:
+    """A page of ours with its style and scripts inside, and the policy that lets nothing else run. `connect`: what the
+    script may ask."""
+    style, *scripts = ((PAGE / name).read_text(encoding="utf-8") for name in ("style.css", "common.js", *script))
+    code = "".join(scripts)
+    policy = (f"default-src 'none'; script-src {_digest(code)}; style-src {_digest(style)}; img-src data:; "
+              f"connect-src {connect}; base-uri 'none'; form-action 'none'")  # fmt: skip
+    facts = {"style": Markup(style), "script": Markup(code), "policy": policy, "version": __version__}
     text: str = _templates().get_template(template).render(**facts, **content)
     return text
-
-
-def policy(style: str, script: str, connect: str = "'none'") -> str:
-    """A Content-Security-Policy for a page with this style and script. `connect`: what it may ask for."""
-    return (f"default-src 'none'; script-src {_digest(script)}; style-src {_digest(style)}; img-src data:; "
-            f"connect-src {connect}; base-uri 'none'; form-action 'none'")  # fmt: skip
 
 
 def _digest(text: str) -> str:

@@ -14,12 +14,6 @@
   let at = -1; // place in `order` of the one that is shown
   let search = 0; // counts searches, so that an older one stops
 
-  const make = (tag, kind, text) => {
-    const found = document.createElement(tag);
-    if (kind) found.className = kind;
-    if (text !== undefined && text !== null) found.textContent = text;
-    return found;
-  };
   const words = (name) => name.replaceAll("_", " ");
   const number = (value) => value.toLocaleString("en");
   const score = (value) => (value === null || value === undefined ? "–" : String(Math.round(value * 1000) / 1000));

@@ -1,4 +1,12 @@
 "use strict";
+// An element; what comes out of data gets into a page by this way only, as text.
+const make = (tag, kind, text) => {
+  const found = document.createElement(tag);
+  if (kind) found.className = kind;
+  if (text !== undefined && text !== null) found.textContent = text;
+  return found;
+};
+
 // Light or dark: as the reader's machine has it, until the button is pressed.
 (() => {
   const root = document.documentElement;
