@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import orjson
 import pybase64
 
-from lmms_fast.report.shown import answer_of, line_of, shown
+from lmms_fast.report.shown import answer_of, label_of, line_of, shown
 
 CHUNK = 64
 """Samples that are unpacked together."""
@@ -61,9 +61,9 @@ class Blocks:
         for name, value in _row(line, pictures).items():
             self._columns[name].append(self._names[name].of(value) if name in self._names else value)
         for column, value in line["groups"].items():
-            names, values = self._groups.setdefault(line_of(column, 60), (_Names(), []))
+            names, values = self._groups.setdefault(label_of(column), (_Names(), []))
             values.extend([-1] * (self.samples - len(values)))
-            values.append(names.of(line_of(str(value), 80)))
+            values.append(names.of(label_of(str(value))))
         self.samples += 1
         full = self.size >= _TEXT_BYTES
         self.without_text += full
@@ -95,14 +95,14 @@ def _row(line: Mapping[str, Any], pictures: Sequence[int]) -> dict[str, Any]:
     answer = answer_of(prediction.get("answer"))
     score = line.get("score")
     return {
-        "task": line_of(line["task"], 80),
-        "id": line_of(line["id"], 80),
+        "task": label_of(line["task"]),
+        "id": label_of(line["id"]),
         "repeat": line["repeat"],
         "outcome": line["outcome"],
         "score": None if score is None else round(score, 4),
-        "rule": line_of(prediction.get("rule") or "–", 60),
-        "answer": None if answer is None else line_of(answer, 80),
-        "target": line_of(" | ".join(line["target"]), 80),
+        "rule": label_of(prediction.get("rule") or "–"),
+        "answer": None if answer is None else label_of(answer),
+        "target": label_of(" | ".join(line["target"])),
         "prompt": line_of(_question(line["messages"]), _PREVIEW),
         "latency": round(response["latency_s"], 3) if response else None,
         "tokens": response["usage"].get("completion_tokens") if response else None,
@@ -124,12 +124,12 @@ def _details(line: Mapping[str, Any], pictures: Any) -> dict[str, Any]:
                   for turn in line["messages"]],
         "target": [shown(one, _SHORT) for one in line["target"]],
         "choices": [shown(one, _SHORT) for one in line["choices"]],
-        "groups": {line_of(name, 60): line_of(str(value), 200) for name, value in line["groups"].items()},
-        "facts": {line_of(name, 60): shown(str(value), _SHORT) for name, value in (line.get("facts") or {}).items()},
+        "groups": {label_of(name): line_of(str(value), 200) for name, value in line["groups"].items()},
+        "facts": {label_of(name): shown(str(value), _SHORT) for name, value in (line.get("facts") or {}).items()},
         "answer": None if (answer := answer_of(prediction.get("answer"))) is None else shown(answer, _SHORT),
         "parts": line.get("parts"),
         "judgements": _judgements(line),
-        "scorings": {line_of(name, 60): _verdict(one) for name, one in (line.get("scorings") or {}).items()},
+        "scorings": {label_of(name): _verdict(one) for name, one in (line.get("scorings") or {}).items()},
         **_outcome(line),
         "longer": None if (longer := line.get("longer")) is None else {
             "outcome": longer.get("outcome"), **_verdict(longer), **_outcome(longer),

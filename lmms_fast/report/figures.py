@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmms_fast.report.shown import line_of
+from lmms_fast.report.shown import label_of
 
 _BINS = 36
-_LABEL = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,7 @@ class Measured:
         """Take in a line of the samples file."""
         if (prediction := line.get("prediction")) and prediction["rule"]:
             self.rules[prediction["rule"]] += 1
-        self.rubrics.update(line_of(str(one.get("rubric")), 40) for one in line.get("judgements") or ())
+        self.rubrics.update(label_of(str(one.get("rubric"))) for one in line.get("judgements") or ())
         if (response := line.get("response")) is None:
             return
         if response["attempts"]:
@@ -139,8 +138,8 @@ def bars_of(task: str, aggregates: Sequence[Mapping[str, Any]]) -> list[Bars]:
         if one["group"] is None:
             continue
         column, _, value = one["group"].partition("=")
-        link = {"task": task, "group": one["group"]}
-        bar = Bar(line_of(value or column, _LABEL), one["value"], interval_of(one), one["n"], link)
+        link = {"task": label_of(task), "group": f"{label_of(column)}={label_of(value)}"}
+        bar = Bar(label_of(value or column), one["value"], interval_of(one), one["n"], link)
         found.setdefault((one["metric"], column), []).append(bar)
-    return [Bars(line_of(column, _LABEL), line_of(metric, _LABEL), top_of(bar.value for bar in bars), tuple(bars))
+    return [Bars(label_of(column), label_of(metric), top_of(bar.value for bar in bars), tuple(bars))
             for (metric, column), bars in found.items()]  # fmt: skip

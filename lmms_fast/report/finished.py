@@ -34,8 +34,11 @@ class FinishedRun:
         return tuple(self.results["tasks"])
 
     def samples(self, task: str) -> Iterator[dict[str, Any]]:
-        """The lines of a task's samples file, in the order of the data. Raises UsageError for a file that is none."""
+        """The lines of a task's samples file, in the order of the data. Raises UsageError for a file that is none, or lies
+        elsewhere."""
         path = self.path / f"samples_{task}.jsonl"
+        if path.resolve().parent != self.path.resolve():  # a run may be someone else's
+            raise UsageError(f"{path}: leads out of the run's directory.")
         try:
             with path.open("rb") as file:
                 for line in file:

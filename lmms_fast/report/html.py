@@ -26,7 +26,7 @@ from lmms_fast.errors import StorageError, UsageError
 from lmms_fast.report.browse import Blocks, write_block
 from lmms_fast.report.figures import Measured, bars_of, histogram, interval_of, top_of
 from lmms_fast.report.finished import FinishedRun
-from lmms_fast.report.shown import line_of, shown
+from lmms_fast.report.shown import label_of, line_of, shown
 from lmms_fast.report.thumbs import Pictures, Thumbnails
 
 PAGE = Path(__file__).parent / "page"
@@ -134,7 +134,7 @@ def _templates() -> jinja2.Environment:
     found.filters |= {
         "score": score_text, "count": lambda value: f"{value:,}", "share": lambda value: f"{100 * value:.3g} %",
         "seconds": seconds_text, "short": lambda value: f"{value:.3g}", "words": lambda name: name.replace("_", " "),
-        "line": line_of, "shown": shown, "megabytes": lambda size: f"{size / 1e6:.1f} MB",
+        "line": line_of, "label": label_of, "shown": shown, "megabytes": lambda size: f"{size / 1e6:.1f} MB",
         "query": urlencode, "when": when_text, "clamp": lambda value: round(min(100.0, max(0.0, value)), 2),
     }  # fmt: skip
     return found
@@ -178,7 +178,7 @@ def overview(run: FinishedRun, measured: Mapping[str, Measured]) -> dict[str, An
         "started": sessions[0].get("started", ""),
         "stopped": sessions[-1].get("stopped"),
         "tasks": [_task(name, content, measured[name]) for name, content in results["tasks"].items()],
-        "means": [(line_of(name, 80), one, _bar(one)) for name, one in results.get("groups", {}).items()],
+        "means": [(label_of(name), one, _bar(one)) for name, one in results.get("groups", {}).items()],
         "results": results,
         "latency": histogram(together[0]),
         "length": histogram(together[1], whole=True),
@@ -187,7 +187,7 @@ def overview(run: FinishedRun, measured: Mapping[str, Measured]) -> dict[str, An
         "setting": _setting(manifest, sessions[-1]),
         "spent": _spent(sessions),
         "methods": _methods(results),
-        "rubrics": {line_of(name, 120): sorted(one.rubrics) for name, one in measured.items()},
+        "rubrics": {label_of(name): sorted(one.rubrics) for name, one in measured.items()},
     }
 
 
@@ -195,13 +195,13 @@ def _task(name: str, content: Mapping[str, Any], measured: Measured) -> dict[str
     aggregates = content["aggregates"]
     numbers = [one for one in aggregates if one["group"] is None]
     asked = sum(content["outcomes"].values())
-    outcomes = [(outcome, count, count / asked, {"task": name, "outcome": outcome})
+    outcomes = [(outcome, count, count / asked, {"task": label_of(name), "outcome": outcome})
                 for outcome in _OUTCOMES if (count := content["outcomes"].get(outcome))]  # fmt: skip
     return {
-        "name": line_of(name, 120), "link": {"task": line_of(name, 80)}, "content": content, "asked": asked,
+        "name": label_of(name), "link": {"task": label_of(name)}, "content": content, "asked": asked,
         "numbers": [(one, _bar(one)) for one in numbers],
         "bars": bars_of(name, aggregates), "outcomes": outcomes,
-        "rules": [(line_of(rule, 60), count) for rule, count in measured.rules.most_common(12)],
+        "rules": [(label_of(rule), count) for rule, count in measured.rules.most_common(12)],
         "latency": histogram(measured.latencies), "length": histogram(measured.lengths, whole=True),
         "prompt": histogram(measured.prompts, whole=True),
     }  # fmt: skip

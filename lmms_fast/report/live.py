@@ -18,6 +18,7 @@ from lmms_fast.types import Response
 
 _LATEST, _MOST_AT_ONCE = 25, 64 << 20
 _QUIET_S = 30.0
+_LOCKS = Path("/proc/locks")
 
 
 @dataclass(slots=True)
@@ -76,15 +77,9 @@ def going_on(run: Path) -> bool:
     no such list, whether its journal was written a moment ago."""
     try:
         inode = (run / ".lock").stat().st_ino
-        held = [line.split() for line in Path("/proc/locks").read_text(encoding="ascii").splitlines()]
-        return any("FLOCK" in words and f":{inode}" in words[5] and words[5].endswith(f":{inode}") for words in held)
-    except (OSError, IndexError, ValueError):
-        return _written_lately(run / "journal.jsonl")
-
-
-def _written_lately(path: Path) -> bool:
-    try:
-        return time.time() - path.stat().st_mtime < _QUIET_S
+        if _LOCKS.exists():
+            return any("FLOCK" in line and f":{inode} " in line for line in _LOCKS.read_text("ascii").splitlines())
+        return time.time() - (run / "journal.jsonl").stat().st_mtime < _QUIET_S
     except OSError:
         return False
 

@@ -24,6 +24,7 @@ from lmms_fast.report.live import Tail, progress, summary
 from lmms_fast.report.shown import line_of, shown
 
 _RUNS = 2_000
+_FILES = ("manifest.json", "results.json", "journal.jsonl", "judgements.jsonl")
 _PATIENCE_S = 2.0
 _HEADERS = {
     "X-Content-Type-Options": "nosniff", "Referrer-Policy": "no-referrer", "Cache-Control": "no-store",
@@ -36,13 +37,12 @@ def runs_below(root: Path) -> dict[str, Path]:
     """The runs of a folder, by what addresses call them: itself, or those up to two levels below it, newest first.
     Links that lead elsewhere are not followed."""
     root = root.resolve()
-    manifests = [root] if (root / "manifest.json").is_file() else [
-        path.parent for pattern in ("*/manifest.json", "*/*/manifest.json") for path in root.glob(pattern)
-        if path.resolve().is_relative_to(root)
-    ]  # fmt: skip
+    patterns = ("manifest.json",) if (root / "manifest.json").is_file() else ("*/manifest.json", "*/*/manifest.json")
+    found = [path.parent for pattern in patterns for path in root.glob(pattern)]
+    found = [run for run in found if all((run / name).resolve().is_relative_to(root) for name in _FILES)]
     with contextlib.suppress(OSError):
-        manifests.sort(key=lambda run: (run / "manifest.json").stat().st_mtime, reverse=True)
-    return {hashlib.blake2b(bytes(run), digest_size=8).hexdigest(): run for run in manifests[:_RUNS]}
+        found.sort(key=lambda run: (run / "manifest.json").stat().st_mtime, reverse=True)
+    return {hashlib.blake2b(bytes(run), digest_size=8).hexdigest(): run for run in found[:_RUNS]}
 
 
 @dataclass(slots=True)

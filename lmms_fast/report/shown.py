@@ -34,3 +34,8 @@ def answer_of(value: Any) -> str | None:
     if value is None:
         return None
     return " | ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def label_of(name: str) -> str:
+    """A task's, a column's or a value's name where the page's list of samples knows it by that."""
+    return line_of(name, 80)
