@@ -34,8 +34,8 @@ class FinishedRun:
         return tuple(self.results["tasks"])
 
     def samples(self, task: str) -> Iterator[dict[str, Any]]:
-        """The lines of a task's samples file, in the order of the data. Raises UsageError for a file that is none, or lies
-        elsewhere."""
+        """The lines of a task's samples file, in the order of the data. Raises UsageError for a file that is none, or
+        that lies elsewhere."""
         path = self.path / f"samples_{task}.jsonl"
         if path.resolve().parent != self.path.resolve():  # a run may be someone else's
             raise UsageError(f"{path}: leads out of the run's directory.")

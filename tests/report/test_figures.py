@@ -39,8 +39,9 @@ def test_intervals() -> None:
 
 def test_bars() -> None:
     """By metric and column, on one scale: 1, 100, or what the largest is."""
-    numbers = [aggregate("acc", None, 0.5, 10), aggregate("acc", "kind=a", 0.4, 5), aggregate("acc", "kind=b=c", 0.6, 5),
-               aggregate("acc", "l2=x", 55.0, 5), aggregate("f1", "kind=a", None, 0)]  # fmt: skip
+    numbers = [aggregate("acc", None, 0.5, 10), aggregate("acc", "kind=a", 0.4, 5),
+               aggregate("acc", "kind=b=c", 0.6, 5), aggregate("acc", "l2=x", 55.0, 5),
+               aggregate("f1", "kind=a", None, 0)]  # fmt: skip
     found = bars_of("t", numbers)
     assert [(one.metric, one.title, one.top, [bar.label for bar in one.bars]) for one in found] == [
         ("acc", "kind", 1.0, ["a", "b=c"]), ("acc", "l2", 100.0, ["x"]), ("f1", "kind", 1.0, ["a"]),
@@ -51,7 +52,8 @@ def test_bars() -> None:
 
 def test_what_is_hidden_is_shown() -> None:
     """Control characters and bidirectional overrides by their number; tabs, newlines and marks of scripts stay."""
-    assert shown("a\x00\x1b[31m\u202eb\x9b\r\n\tc\u200f", 99) == "a⟨U+0000⟩⟨U+001B⟩[31m⟨U+202E⟩b⟨U+009B⟩⟨U+000D⟩\n\tc\u200f"
+    assert shown("a\x00\x1b[31m\u202eb", 99) == "a⟨U+0000⟩⟨U+001B⟩[31m⟨U+202E⟩b"
+    assert shown("\x9b\r\n\tc\u200f", 99) == "⟨U+009B⟩⟨U+000D⟩\n\tc\u200f"
     assert shown("x" * 30, 10) == "x" * 10 + "\n⟦20 more characters, which are in the samples file⟧"
     assert line_of("a\n  b\t\u2067c", 99) == "a b ⟨U+2067⟩c"
     assert line_of("x" * 1_000_000, 10) == "x" * 9 + "…"

@@ -1,5 +1,5 @@
-"""A run's page as a file: all of it inside, within its size, and nothing in it that a model or a data set wrote as HTML.
-What a browser makes of it is in test_browser.py."""
+"""A run's page as a file: all of it inside, within its size, and nothing in it that a model or a data set wrote as
+HTML. What a browser makes of it is in test_browser.py."""
 
 from __future__ import annotations
 
@@ -184,7 +184,9 @@ def own_task(folder: Path, stand_in: StandIn) -> Path:
 
     (folder / "data").mkdir()
     Image.new("RGB", (40, 30), "red").save(folder / "data" / "red.png")
-    (folder / "data" / "rows.jsonl").write_text('{"number": 1, "image": "red.png"}\n{"number": 2, "image": "red.png"}\n')
+    (folder / "data" / "rows.jsonl").write_text("".join(
+        f'{{"number": {number}, "image": "red.png"}}\n' for number in range(2)
+    ))
     (folder / "data" / "seen.yaml").write_text(_TASK)
     return evaluate(str(folder / "data" / "seen.yaml"), stand_in.url, output_dir=folder / "run").path
 
@@ -216,7 +218,8 @@ def test_pictures_that_changed_are_left_out(tmp_path: Path, stand_in: StandIn) -
 def test_hooks_of_a_run_do_not_run_unasked(tmp_path: Path, stand_in: StandIn) -> None:
     """A run may be someone else's; a folder that is named is trusted."""
     run, data, ran = own_task(tmp_path, stand_in), tmp_path / "data", tmp_path / "ran"
-    (data / "hooks.py").write_text(f"import pathlib\npathlib.Path({str(ran)!r}).touch()\n\ndef prepare(doc): return doc\n")
+    touch = f"import pathlib\npathlib.Path({str(ran)!r}).touch()\n"
+    (data / "hooks.py").write_text(f"{touch}def prepare(doc): return doc\n")
     (data / "seen.yaml").write_text(_TASK + "hooks: hooks.py\n")
     assert "--include-path" in page_of(run)[0].why[0]
     assert not ran.exists()
