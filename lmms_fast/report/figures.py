@@ -30,6 +30,14 @@ class Histogram:
     """99th percentile."""
     most: float
 
+    whole: bool
+    """A value takes a step of 1."""
+
+    @property
+    def mark(self) -> float:
+        """Where the median lies, in steps."""
+        return (self.median + self.whole / 2) / self.width
+
     @property
     def end(self) -> float:
         """Upper edge of the last step."""
@@ -52,7 +60,7 @@ def histogram(values: Sequence[float], *, whole: bool = False) -> Histogram | No
             counts[step] += 1
         else:
             above += 1
-    return Histogram(tuple(counts), width, above, len(ordered), median, high, highest, ordered[-1])
+    return Histogram(tuple(counts), width, above, len(ordered), median, high, highest, ordered[-1], whole)
 
 
 def _round_step(least: float, *, whole: bool) -> float:
@@ -115,14 +123,15 @@ class Bars:
 
 
 def interval_of(aggregate: Mapping[str, Any]) -> tuple[float, float] | None:
-    """Of a score, where the results have one; 1.96 standard errors where they have only those."""
+    """Of a score, where the results have one; 1.96 standard errors where they have only those. None where
+    the standard error is 0: all values are the same, and nothing can be said of others by it."""
     found: Any = aggregate.get("interval")
     if isinstance(found, Mapping):
         found = found.get("low"), found.get("high")
     if found and None not in found[:2]:
         return float(found[0]), float(found[1])
     value, error = aggregate["value"], aggregate.get("stderr")
-    return None if value is None or error is None else (value - 1.96 * error, value + 1.96 * error)
+    return None if value is None or not error else (value - 1.96 * error, value + 1.96 * error)
 
 
 def top_of(values: Iterable[float | None]) -> float:

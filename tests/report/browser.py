@@ -1,5 +1,5 @@
-"""A real browser for tests: Chromium, as the system has it. It is started once for a module; its pages keep a list of what
-went wrong in them."""
+"""A real browser for tests: Chromium, as the system has it. It is started once for a module; its pages keep a list of
+what went wrong in them."""
 
 from __future__ import annotations
 

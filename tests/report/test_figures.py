@@ -34,6 +34,7 @@ def test_intervals() -> None:
     assert interval_of({"value": 0.5, "stderr": 0.1, "interval": {"low": 0.2, "high": 0.7}}) == (0.2, 0.7)
     assert interval_of({"value": 0.5, "stderr": 0.1, "interval": None}) == pytest.approx((0.304, 0.696))
     assert interval_of({"value": 0.5, "stderr": 0.1, "interval": [None, None]}) == pytest.approx((0.304, 0.696))
+    assert interval_of({"value": 1.0, "stderr": 0.0}) is None
     assert interval_of({"value": None, "stderr": None}) is None
 
 
