@@ -130,8 +130,9 @@ def test_each_command_has_its_checks() -> None:
 
 def test_a_browser_is_installed_where_that_is_possible() -> None:
     """With apt-get, by root, where there is none."""
-    update, install = bootstrap.browser_commands(["apt-get"], True)
-    assert update[:2] == ["apt-get", "update"]
+    update, fetch, install = bootstrap.browser_commands(["apt-get"], True)
+    assert update == ["apt-get", "update"]
+    assert fetch == [*install, "--download-only"]
     assert install[-1] == "chromium"
     for found, is_root in ((["apt-get"], False), ([], True), (["apt-get", "chromium"], True)):
         assert bootstrap.browser_commands(found, is_root) == []
