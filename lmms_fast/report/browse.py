@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import orjson
 import pybase64
 
-from lmms_fast.report.shown import answer_of, label_of, line_of, shown
+from lmms_fast.report.shown import answer_of, label_of, line_of, shown, signs
 
 CHUNK = 64
 """Samples that are unpacked together."""
@@ -98,7 +98,7 @@ def _row(line: Mapping[str, Any], pictures: Sequence[int]) -> dict[str, Any]:
         "task": label_of(line["task"]),
         "id": label_of(line["id"]),
         "repeat": line["repeat"],
-        "outcome": line["outcome"],
+        "outcome": label_of(line["outcome"]),
         "score": None if score is None else round(score, 4),
         "rule": label_of(prediction.get("rule") or "–"),
         "answer": None if answer is None else label_of(answer),
@@ -136,7 +136,8 @@ def _details(line: Mapping[str, Any], pictures: Any) -> dict[str, Any]:
             "judgements": _judgements(longer),
         },
     }  # fmt: skip
-    return {name: value for name, value in found.items() if value not in (None, [], {})}
+    kept: dict[str, Any] = signs({name: value for name, value in found.items() if value not in (None, [], {})})
+    return kept
 
 
 def _part(part: Any, pictures: Any) -> Any:

@@ -129,8 +129,9 @@ def _digest(text: str) -> str:
 
 
 def _templates() -> jinja2.Environment:
+    # What is `str` and not Markup came out of the run, or may have.
     found = jinja2.Environment(loader=jinja2.FileSystemLoader(PAGE), autoescape=True, trim_blocks=True,
-                               lstrip_blocks=True)  # fmt: skip
+                               lstrip_blocks=True, finalize=lambda one: shown(one, 4_000) if type(one) is str else one)
     found.filters |= {
         "score": score_text, "count": lambda value: f"{value:,}", "share": lambda value: f"{100 * value:.3g} %",
         "seconds": seconds_text, "short": lambda value: f"{value:.3g}", "words": lambda name: name.replace("_", " "),

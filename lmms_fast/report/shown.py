@@ -12,15 +12,25 @@ _HIDDEN = {code: f"⟨U+{code:04X}⟩" for code in (*_CONTROLS, *_BIDI)}
 _ANY_HIDDEN = re.compile(f"[{''.join(map(re.escape, map(chr, _HIDDEN)))}]")
 
 
+def signs(content: Any) -> Any:
+    """Control characters, and those that turn the direction of what follows, by their number; in all texts of a JSON
+    value."""
+    match content:
+        case str():
+            return content.translate(_HIDDEN) if _ANY_HIDDEN.search(content) else content
+        case list() | tuple():
+            return [signs(one) for one in content]
+        case dict():
+            return {signs(str(name)): signs(one) for name, one in content.items()}
+        case _:
+            return content
+
+
 def shown(text: str, most: int) -> str:
-    """Control characters, and those that turn the direction of what follows, as signs; at most `most` characters and
-    a note of how many more there are."""
+    """A text with those as signs: at most `most` characters of it, and a note of how many more there are."""
     rest = len(text) - most
-    if rest > 0:
-        text = text[:most]
-    if _ANY_HIDDEN.search(text):
-        text = text.translate(_HIDDEN)
-    return f"{text}\n⟦{rest:,} more characters, which are in the samples file⟧" if rest > 0 else text
+    found: str = signs(text[:most])
+    return f"{found}\n⟦{rest:,} more characters, which are in the samples file⟧" if rest > 0 else found
 
 
 def line_of(text: str, most: int) -> str:

@@ -124,7 +124,8 @@ def test_hostile_strings_are_text(tmp_path: Path) -> None:
     assert not [name for _, held in seen.tags for name in held if name.startswith("on")]
     assert "\x00" not in text
     assert "\u202e" not in text
-    held = json.dumps(seen.unpacked("chunk-0"), ensure_ascii=False)
+    held = json.dumps([seen.unpacked("chunk-0"), seen.unpacked("table")], ensure_ascii=False)
+    assert not re.search("[\x00-\x08\x1b\x7f-\x9f\u202a-\u202e\u2066-\u2069]", held)
     assert "⟨U+202E⟩" in held
     assert "⟨U+0000⟩" in held
 

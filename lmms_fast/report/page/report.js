@@ -174,8 +174,9 @@
     found.style.top = `${place * ROW}px`;
     const middle = make("div");
     const answer = value("answer", sample), target = value("target", sample);
-    const said = answer === null ? "no answer" : answer;
-    middle.append(make("p", "", value("prompt", sample) || value("id", sample)), make("p", "", target ? `${said} · expected ${target}` : said));
+    const said = answer ?? (value("outcome", sample) === "no_answer" ? "no answer" : "");
+    middle.append(make("p", "", value("prompt", sample) || value("id", sample)),
+      make("p", "", [said, target && `expected ${target}`].filter(Boolean).join(" · ")));
     const end = make("div", "end");
     end.append(outcome(value("outcome", sample)), make("div", "", value("outcome", sample) === "graded" ? score(value("score", sample)) : ""));
     found.append(image(value("picture", sample), "small"), middle, end);
@@ -300,7 +301,8 @@
       found.append(make("dt", "", name), make("dd", "", text_));
       verdict.append(found);
     };
-    fact("Extracted answer", content?.answer ?? value("answer", sample) ?? "none found");
+    const whole = content?.answer && content.answer.length > 80 && content.answer === content.response?.text.trim();
+    fact("Extracted answer", whole ? "the whole response" : content?.answer ?? value("answer", sample) ?? "none");
     fact("Expected", content?.target?.join("\n") ?? (value("target", sample) || "not told"));
     fact("Score", score(value("score", sample)));
     fact("Rule", value("rule", sample));
@@ -398,6 +400,7 @@
     }
     table = await unpacked("table");
     fill();
+    samples.classList.toggle("unpictured", !table.rows.picture.some((id) => id >= 0));
     count.textContent = `${number(table.n)} samples`;
     document.documentElement.dataset.ready = "yes";
     await arrive();
