@@ -36,7 +36,7 @@ class Tail:
     """The kind of a key's failure; "" for one that was answered."""
 
     def look(self) -> None:
-        """Take in what was written since, of very much a part."""
+        """Take in what was written since; of very much, the first part."""
         for raw in self._lines():
             try:
                 record, outcome, _ = decode_line(raw)
@@ -62,7 +62,9 @@ class Tail:
         try:
             with self.path.open("rb") as file:
                 if file.seek(0, os.SEEK_END) < self._offset:  # set aside, and begun anew
-                    self.__init__(self.path)  # type: ignore[misc]
+                    self._offset = self.tokens = 0
+                    for held in (self.tasks, self.failures, self.latest, self._known):
+                        held.clear()
                 file.seek(self._offset)
                 content = file.read(_MOST_AT_ONCE)
         except OSError:

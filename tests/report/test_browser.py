@@ -329,7 +329,7 @@ def test_runs_in_a_folder(browser: Browser, folder: Path) -> None:
         page.waits_for("html[data-ready]", "")
         samples(page)
         page.waits_for("#count", f"{N} samples")
-        page.tab.goto(url)
+        page.tab.locator(".top a", has_text="All runs").click()
         page.tab.locator("#runs a", has_text="big").click()
         page.waits_for("#state", "complete")
         page.tab.goto(url)

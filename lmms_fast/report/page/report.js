@@ -391,6 +391,11 @@
     filters.text.value = "";
     refresh();
   });
+  if (location.pathname.startsWith("/run/")) { // served by `lmms-fast view`
+    const back = make("a", "", "All runs");
+    back.href = "/";
+    document.querySelector(".top nav").prepend(back);
+  }
   addEventListener("hashchange", arrive);
   arrive();
   document.addEventListener("DOMContentLoaded", async () => {
