@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lmms_fast import __version__
-from lmms_fast.cli import doctor, importing, parity, servers, tasks
+from lmms_fast.cli import doctor, importing, parity, report, servers, tasks
 from lmms_fast.errors import EXIT_ERROR, LmmsFastError
 
 _EXIT_CODES = (
@@ -31,6 +31,8 @@ app.add_typer(servers.app, name="server")
 app.command("doctor")(doctor.doctor)
 app.command("import")(importing.import_answers)
 app.command("parity")(parity.parity)
+app.command("report")(report.report)
+app.command("view")(report.view)
 
 
 def _option(flag: str, text: str, *more: str) -> Any:
