@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lmms_fast.types import Scored
@@ -27,42 +27,34 @@ def clusters(scored: Sequence[Scored], together: Sequence[Sequence[str]] = ()) -
     be one cluster (pictures drawn at random for each question join all in the end), only samples with the same pictures
     are.
     """
-    pictures: dict[str, tuple[str, ...]] = {one.id: one.pictures for one in scored}
-    sets = _groups(scored, together)
-    joined = _joined(pictures, [*_shared(pictures), *sets])
-    most = Counter(joined.values()).most_common(1)
-    if most and 2 * most[0][1] > len(joined):
-        joined = _joined(pictures, [*_same(pictures), *sets])
-    by = [name for name, ties in (("picture", _shared(pictures)), ("group", sets)) if any(len(tie) > 1 for tie in ties)]
-    return Clusters(joined, " and ".join(by))
-
-
-def _shared(pictures: Mapping[str, tuple[str, ...]]) -> list[list[str]]:
-    """The samples of each picture."""
-    found: dict[str, list[str]] = {}
-    for id, names in pictures.items():
-        for name in set(names):
-            found.setdefault(name, []).append(id)
-    return [ids for ids in found.values() if len(ids) < len(pictures)]
-
-
-def _same(pictures: Mapping[str, tuple[str, ...]]) -> list[list[str]]:
-    """The samples of each set of pictures."""
-    found: dict[frozenset[str], list[str]] = {}
-    for id, names in pictures.items():
-        if names:
-            found.setdefault(frozenset(names), []).append(id)
-    return [ids for ids in found.values() if len(ids) < len(pictures)]
+    pictures: dict[str, Collection[str]] = {one.id: one.pictures for one in scored}
+    groups = _groups(scored, together)
+    shared = _ties((name, id) for id, names in pictures.items() for name in set(names))
+    shared = [tie for tie in shared if len(tie) < len(pictures)]
+    found = _joined(pictures, [*shared, *groups])
+    most = Counter(found.values()).most_common(1)
+    if most and 2 * most[0][1] > len(found) and shared:
+        same = _ties((frozenset(names), id) for id, names in pictures.items() if names)
+        found = _joined(pictures, [*(tie for tie in same if len(tie) < len(pictures)), *groups])
+    return Clusters(found, " and ".join(name for name, ties in (("picture", shared), ("group", groups)) if ties))
 
 
 def _groups(scored: Sequence[Scored], together: Sequence[Sequence[str]]) -> list[list[str]]:
     """The samples of each unit that counts as one."""
-    found: dict[tuple[str, ...], dict[str, None]] = {}
-    for number, columns in enumerate(together):
-        for one in scored:
-            name = (str(number), *(one.groups.get(column, "") for column in columns))
-            found.setdefault(name, {})[one.id] = None
-    return [list(ids) for ids in found.values()]
+    return [
+        tie for columns in together
+        for tie in _ties((tuple(one.groups.get(column) for column in columns), one.id) for one in scored)
+    ]  # fmt: skip
+
+
+def _ties(named: Iterable[tuple[Hashable, str]]) -> list[list[str]]:
+    """The ids that have a name in common."""
+    first: dict[Hashable, str] = {}
+    found: dict[Hashable, list[str]] = {}
+    for name, id in named:
+        if first.setdefault(name, id) != id:
+            found.setdefault(name, [first[name]]).append(id)
+    return [list(dict.fromkeys(ids)) for ids in found.values()]
 
 
 def _joined(ids: Iterable[str], ties: Iterable[Sequence[str]]) -> dict[str, int]:

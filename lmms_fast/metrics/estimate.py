@@ -18,10 +18,35 @@ if TYPE_CHECKING:
     import numpy as np  # where it is used it is imported there: `--help` need not pay for it
 
     Array: TypeAlias = np.ndarray[Any, np.dtype[np.float64]]
+    Whole: TypeAlias = np.ndarray[Any, np.dtype[np.int64]]
 
 Span = tuple[float, float]
 """The least and the most that a number can be."""
 Statistic: TypeAlias = "Callable[[Array], Array]"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where samples stand among the weights."""
+
+    clusters: Mapping[str, int]
+    """Of ids."""
+    groups: Whole
+    """The group that a cluster is in, which has one weight."""
+    count: int
+    """Of groups."""
+
+    def of(self, ids: Sequence[str]) -> Whole:
+        """The groups of samples."""
+        return numbered(self.clusters, ids, self.groups)
+
+
+def numbered(clusters: Mapping[str, int], ids: Sequence[str], groups: Whole | None = None) -> Whole:
+    """The clusters of samples, or the groups of their clusters."""
+    import numpy as np  # noqa: PLC0415
+
+    found = np.fromiter(map(clusters.__getitem__, ids), np.int64, len(ids))
+    return found if groups is None else groups[found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +61,9 @@ class Mean:
         """Of the samples that it rests on."""
         return (id for id, _ in self.numbers)
 
-    def prepared(self, cluster: Mapping[str, int], count: int) -> Statistic:
+    def prepared(self, places: Places) -> Statistic:
         """Weights → means."""
-        sums = _sums([(id, (number, 1.0)) for id, number in self.numbers], cluster, count)
+        sums = _sums([(id, (number, 1.0)) for id, number in self.numbers], places)
         return lambda weights: _ratio(*(weights @ sums).T)
 
 
@@ -61,12 +86,12 @@ class Combination:
         """Of the samples that it rests on."""
         return (id for _, part in self.parts for id in part.ids())
 
-    def prepared(self, cluster: Mapping[str, int], count: int) -> Statistic:
+    def prepared(self, places: Places) -> Statistic:
         """Weights → sums."""
         import numpy as np  # noqa: PLC0415
 
         shares = np.array([weight for weight, _ in self.parts])[:, None]
-        statistics = [part.prepared(cluster, count) for _, part in self.parts]
+        statistics = [part.prepared(places) for _, part in self.parts]
 
         def combined(weights: Array) -> Array:
             values = np.stack([statistic(weights) for statistic in statistics])
@@ -92,9 +117,9 @@ class Formula:
         """Of the samples that it rests on."""
         return (id for id, _ in self.rows)
 
-    def prepared(self, cluster: Mapping[str, int], count: int) -> Statistic:
+    def prepared(self, places: Places) -> Statistic:
         """Weights → numbers."""
-        sums = _sums(self.rows, cluster, count)
+        sums = _sums(self.rows, places)
         formula = self.formula
 
         def made(weights: Array) -> Array:
@@ -115,16 +140,16 @@ class RankCorrelation:
         """Of the samples that it rests on."""
         return (id for id, _ in self.pairs)
 
-    def prepared(self, cluster: Mapping[str, int], count: int) -> Statistic:
+    def prepared(self, places: Places) -> Statistic:
         """Weights → correlations."""
         import numpy as np  # noqa: PLC0415
 
         pairs = sorted(self.pairs)
-        places = np.array([cluster[id] for id, _ in pairs], dtype=int)
+        of_each = places.of([id for id, _ in pairs])
         columns = [np.unique([pair[side] for _, pair in pairs], return_inverse=True)[1] for side in (0, 1)]
 
         def correlation(weights: Array) -> Array:
-            of_pairs = weights[:, places]
+            of_pairs = weights[:, of_each]
             total = of_pairs.sum(1, keepdims=True)
             ranks = []
             for which in columns:
@@ -141,14 +166,14 @@ class RankCorrelation:
 Made = Mean | Combination | Formula | RankCorrelation
 
 
-def _sums(rows: Sequence[tuple[str, tuple[float, ...]]], cluster: Mapping[str, int], count: int) -> Array:
+def _sums(rows: Sequence[tuple[str, tuple[float, ...]]], places: Places) -> Array:
     """A row for each cluster. Added up in the order of the samples' names, or the order they came in would show."""
     import numpy as np  # noqa: PLC0415
 
     ordered = sorted(rows)
-    places = np.fromiter((cluster[id] for id, _ in ordered), int, len(ordered))
+    of_each = places.of([id for id, _ in ordered])
     columns = np.array([numbers for _, numbers in ordered], dtype=float).T
-    return np.stack([np.bincount(places, column, count) for column in columns], axis=1)
+    return np.stack([np.bincount(of_each, column, places.count) for column in columns], axis=1)
 
 
 def _ratio(part: Array, whole: Array) -> Array:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from lmms_fast.metrics.aggregate import mean_and_error
 from lmms_fast.metrics.clusters import Clusters
-from lmms_fast.metrics.estimate import Combination, Estimate, Formula, Made, Mean, Span, plain
+from lmms_fast.metrics.estimate import Combination, Estimate, Formula, Made, Mean, Places, Span, numbered, plain
 from lmms_fast.metrics.quantile import binomial_interval, t_quantile
 from lmms_fast.types import Aggregate
 
@@ -67,15 +67,17 @@ def _with_interval(one: Aggregate, clusters: Clusters) -> Aggregate:
 
 
 def _of_mean(one: Aggregate, value: float, mean: Mean, clusters: Clusters) -> Aggregate:
+    import numpy as np  # noqa: PLC0415
+
     units = len(mean.numbers)
-    alone = len({clusters.of[id] for id in mean.ids()}) == units
+    alone = len(np.unique(numbered(clusters.of, list(mean.ids())))) == units
     if alone and mean.span is not None and all(number in mean.span for _, number in mean.numbers):
         low, high = mean.span
         right = sum(number == high for _, number in mean.numbers)
         return _told(one, one.stderr, _scaled(binomial_interval(right, units), (low, high)), "exact (mid-p)")
     count, error, df = _clustered(mean.numbers, clusters)
     within = mean.span is not None and all(mean.span[0] <= number <= mean.span[1] for _, number in mean.numbers)
-    how = "" if alone else f", clustered by {clusters.by} ({count} clusters)"
+    how = "" if alone else _clustered_by(clusters, count, list(mean.ids()))
     stderr = one.stderr if alone else error
     if mean.span is None or not within:
         return one if error is None else _told(one, stderr, _student(value, error, df), f"Student's t{how}")
@@ -87,7 +89,7 @@ def _clustered(numbers: Sequence[tuple[str, float]], clusters: Clusters) -> tupl
     import numpy as np  # noqa: PLC0415
 
     ordered = sorted(numbers)
-    _, places = np.unique(np.fromiter((clusters.of[id] for id, _ in ordered), int, len(ordered)), return_inverse=True)
+    places = np.unique(numbered(clusters.of, [id for id, _ in ordered]), return_inverse=True)[1]
     values = np.array([number for _, number in ordered])
     sizes = np.bincount(places).astype(float)
     count, total = len(sizes), float(len(values))
@@ -120,6 +122,11 @@ def _satterthwaite(spread: Array, share: Array, grown: Array) -> float:
     return float((grown * own).sum() ** 2 / (pairs + ((grown * own) ** 2 - (grown * lower) ** 2).sum()))
 
 
+def _clustered_by(clusters: Clusters, count: int, ids: Sequence[str]) -> str:
+    """The end of the method's name."""
+    return f", clustered by {clusters.by} ({count} clusters)" if count < len(set(ids)) else ""
+
+
 def _student(value: float, error: float, df: float) -> Interval:
     room = t_quantile(_UPPER, df) * error
     return value - room, value + room
@@ -147,29 +154,29 @@ def _of_clusters(one: Aggregate, value: float, made: Made, clusters: Clusters) -
     """By leaving out clusters, or drawing them again."""
     import numpy as np  # noqa: PLC0415
 
-    ids = set(made.ids())
-    used = sorted({clusters.of[id] for id in ids})
+    ids = list(made.ids())
+    used = np.unique(numbered(clusters.of, ids))
     groups = min(len(used), MOST_CLUSTERS)
-    order = np.random.default_rng(len(used)).permutation(len(used)) if groups < len(used) else range(len(used))
-    place = {cluster: int(order[number]) % groups for number, cluster in enumerate(used)}
-    clustered = f", clustered by {clusters.by} ({len(used)} clusters)" if len(used) < len(ids) else ""
+    places = np.zeros(len(clusters.of), dtype=np.int64)
+    places[used] = np.arange(len(used)) if groups == len(used) else np.random.default_rng(7).permutation(len(used))
+    how_clustered = _clustered_by(clusters, len(used), ids)
     with np.errstate(all="ignore"):
-        statistic = made.prepared({id: place[clusters.of[id]] for id in ids}, groups)
+        statistic = made.prepared(Places(clusters.of, places % groups, groups))
         without = _without_each(statistic, groups, value)
         error = math.sqrt((groups - 1) / groups * (without**2).sum()) if groups > 1 else None
         if isinstance(made, Combination) and all(isinstance(part, Mean) for _, part in made.parts) and made.span:
-            how = f"mid-p at the effective n by the jackknife{clustered}"
+            how = f"mid-p at the effective n by the jackknife{how_clustered}"
             return _told(one, error, _effective(value, error, groups - 1, len(used), made.span), how)
         if groups < 2:
             return one
         drawn = _drawn(statistic, groups)
     held = f", {made.held} held" if isinstance(made, Formula) and made.held else ""
-    how = f"bootstrap (BCa), {RESAMPLES} resamples{held}{clustered}"
+    how = f"bootstrap (BCa), {RESAMPLES} resamples{held}{how_clustered}"
     if not len(drawn) or drawn[-1] - drawn[0] <= 1e-9 * max(1.0, abs(value)):
         if made.span is None:
             return one
         alike = _effective(value, None, 0, len(used), made.span)
-        return _told(one, 0.0, alike, f"exact (mid-p): all resamples are alike{clustered}")
+        return _told(one, 0.0, alike, f"exact (mid-p): all resamples are alike{how_clustered}")
     return _told(one, float(drawn.std(ddof=1)), _bca(value, drawn, without, groups), how)
 
 
