@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from lmms_fast.types import Scored
@@ -27,14 +27,17 @@ def clusters(scored: Sequence[Scored], together: Sequence[Sequence[str]] = ()) -
     be one cluster (pictures drawn at random for each question join all in the end), only samples with the same pictures
     are.
     """
-    pictures: dict[str, Collection[str]] = {one.id: one.pictures for one in scored}
+    pictures: dict[str, frozenset[str]] = {}
+    for one in scored:
+        names = pictures.get(one.id)
+        pictures[one.id] = frozenset(one.pictures) if names is None else names.union(one.pictures)
     groups = _groups(scored, together)
-    shared = _ties((name, id) for id, names in pictures.items() for name in set(names))
+    shared = _ties((name, id) for id, names in pictures.items() for name in names)
     shared = [tie for tie in shared if len(tie) < len(pictures)]
     found = _joined(pictures, [*shared, *groups])
     most = Counter(found.values()).most_common(1)
     if most and 2 * most[0][1] > len(found) and shared:
-        same = _ties((frozenset(names), id) for id, names in pictures.items() if names)
+        same = _ties((names, id) for id, names in pictures.items() if names)
         found = _joined(pictures, [*(tie for tie in same if len(tie) < len(pictures)), *groups])
     return Clusters(found, " and ".join(name for name, ties in (("picture", shared), ("group", groups)) if ties))
 

@@ -153,8 +153,8 @@ class RankCorrelation:
             total = of_pairs.sum(1, keepdims=True)
             ranks = []
             for which in columns:
-                ties = np.zeros((len(weights), which.max() + 1))
-                np.add.at(ties.T, which, of_pairs.T)
+                order = np.argsort(which, kind="stable")
+                ties = np.add.reduceat(of_pairs[:, order], np.searchsorted(which[order], np.arange(which.max() + 1)), 1)
                 ranks.append((np.cumsum(ties, 1) - ties / 2 - total / 2)[:, which])
             left, right = ranks
             together, lefts, rights = ((of_pairs * one).sum(1) for one in (left * right, left**2, right**2))

@@ -15,11 +15,12 @@ With all right, or all wrong, no sample shows any spread; the interval is then t
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lmms_fast.metrics.aggregate import mean_and_error
 from lmms_fast.metrics.clusters import Clusters
@@ -28,6 +29,8 @@ from lmms_fast.metrics.quantile import binomial_interval, t_quantile
 from lmms_fast.types import Aggregate
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from lmms_fast.metrics.estimate import Array, Statistic
 
 Interval = tuple[float, float]
@@ -195,18 +198,26 @@ def _drawn(statistic: Statistic, groups: int) -> Array:
     """The numbers of as many clusters drawn with replacement, sorted; without those that have no value."""
     import numpy as np  # noqa: PLC0415
 
-    dice = np.random.default_rng(7)
-    found = []
-    for start in range(0, RESAMPLES, _CHUNK):
-        rows = min(_CHUNK, RESAMPLES - start)
-        places = dice.integers(groups, size=(rows, groups)) + groups * np.arange(rows)[:, None]
-        weights = np.bincount(places.ravel(), minlength=rows * groups).reshape(rows, groups).astype(float)
-        found.append(statistic(weights))
-    every = np.concatenate(found)
+    times = _resamples(groups)
+    every = np.concatenate([statistic(times[start : start + _CHUNK].astype(float))
+                            for start in range(0, RESAMPLES, _CHUNK)])  # fmt: skip
     return np.sort(every[np.isfinite(every)])
 
 
+@functools.lru_cache(maxsize=2)
+def _resamples(groups: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """How often each group is in each resample; the same ones for numbers over as many groups, 4 MB at most."""
+    import numpy as np  # noqa: PLC0415
+
+    dice = np.random.default_rng(7)
+    starts = groups * np.arange(_CHUNK)[:, None]
+    drawn = (dice.integers(groups, size=(_CHUNK, groups)) + starts for _ in range(RESAMPLES // _CHUNK))
+    times = [np.bincount(one.ravel(), minlength=_CHUNK * groups).astype(np.uint8) for one in drawn]
+    return np.concatenate(times).reshape(RESAMPLES, groups)
+
+
 _CHUNK = 250
+"""Resamples at a time, for memory's sake."""
 
 
 def _bca(value: float, drawn: Array, without: Array, groups: int) -> Interval:

@@ -276,11 +276,12 @@ def score_table(result: RunResult) -> Table:
     columns = ["task", "metric", "score", "± s.e.", "95 % interval", "n", "right", "part", "wrong", "no answer",
                "not measured", "cut off"]  # fmt: skip
     optional = {"part": any("graded" in task.outcomes for task in result.tasks.values())}
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     shown = [name for name in columns if optional.get(name, True)]
     bounded = any(one.low is not None for task in result.tasks.values() for one in task.aggregates)
-    for name in [*shown, *(["all the rest wrong – right"] if bounded else [])]:
-        table.add_column(_header(name), justify="left" if name in ("task", "metric") else "right")
+    for name in [*shown, *(["the rest wrong–right"] if bounded else [])]:
+        text = name in ("task", "metric")
+        table.add_column(_header(name), justify="left" if text else "right", overflow="fold", no_wrap=not text)
 
     def add(name: str, one: Aggregate, task: TaskResult | None, style: str = "") -> None:
         cells = _cells(name, one, task)
@@ -292,7 +293,7 @@ def score_table(result: RunResult) -> Table:
         for number, one in enumerate(heads):
             add(name if number == 0 else "", one, task if number == 0 else None)
         for one in task.repeats:
-            add("  over repeats", one, None)
+            add("  repeats", one, None)
         for variant, found in task.scorings.items():
             for one in (row for row in found if row.group is None):
                 add(f"  by {variant}", one, None)
@@ -307,12 +308,13 @@ def score_table(result: RunResult) -> Table:
 def _header(name: str) -> str:
     """On two lines where that is shorter than a line: the table is to stand in 100 columns."""
     first, _, last = name.rpartition(" ")
-    return f"{first}\n{last}" if last in ("interval", "answer", "measured", "off") else name
+    return f"{first}\n{last}" if last in ("interval", "answer", "measured", "off", "wrong–right") else name
 
 
 def _cells(name: str, one: Aggregate, task: TaskResult | None) -> dict[str, str]:
-    value = "–" if one.value is None else f"{one.value:.4f}"
-    error = "" if one.stderr is None else f"{one.stderr:.4f}"
+    digits = 1 if one.value is not None and abs(one.value) >= 100 else 4
+    value = "–" if one.value is None else f"{one.value:.{digits}f}"
+    error = "" if one.stderr is None else f"{one.stderr:.{digits}f}"
     interval = "" if one.interval is None else _range(*one.interval)
     outcomes = {} if task is None else task.outcomes
     counts = {column: "" if task is None else str(outcomes.get(key, 0))
@@ -329,9 +331,8 @@ def _bounds(one: Aggregate) -> str:
 
 
 def _range(low: float, high: float) -> str:
-    """Three digits behind the point, of large numbers one."""
     digits = 1 if max(abs(low), abs(high)) >= 100 else 3
-    return f"{low:.{digits}f} – {high:.{digits}f}"
+    return f"{low:.{digits}f}–{high:.{digits}f}"
 
 
 def remarks(result: RunResult) -> list[str]:
