@@ -144,7 +144,7 @@ def _effective(value: float, error: float | None, df: float, count: int, span: S
         n = share * (1 - share) * ((high - low) / error) ** 2
         if n > 1e6:
             return _student(value, error, df)
-        n *= (_NORMAL.inv_cdf(_UPPER) / t_quantile(_UPPER, df)) ** 2
+        n = max(0.05, n * (_NORMAL.inv_cdf(_UPPER) / t_quantile(_UPPER, max(1.0, df))) ** 2)
     return _scaled(binomial_interval(share * n, n), span)
 
 
@@ -170,8 +170,6 @@ def _of_clusters(one: Aggregate, value: float, made: Made, clusters: Clusters) -
         if isinstance(made, Combination) and all(isinstance(part, Mean) for _, part in made.parts) and made.span:
             how = f"mid-p at the effective n by the jackknife{how_clustered}"
             return _told(one, error, _effective(value, error, groups - 1, len(used), made.span), how)
-        if groups < 2:
-            return one
         drawn = _drawn(statistic, groups)
     held = f", {made.held} held" if isinstance(made, Formula) and made.held else ""
     how = f"bootstrap (BCa), {RESAMPLES} resamples{held}{how_clustered}"
@@ -179,7 +177,7 @@ def _of_clusters(one: Aggregate, value: float, made: Made, clusters: Clusters) -
         if made.span is None:
             return one
         alike = _effective(value, None, 0, len(used), made.span)
-        return _told(one, 0.0, alike, f"exact (mid-p): all resamples are alike{how_clustered}")
+        return _told(one, None if groups < 2 else 0.0, alike, f"mid-p of clusters: all resamples alike{how_clustered}")
     return _told(one, float(drawn.std(ddof=1)), _bca(value, drawn, without, groups), how)
 
 

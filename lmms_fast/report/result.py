@@ -399,7 +399,7 @@ def _aggregates(task: Task, scored: Sequence[Scored]) -> tuple[Aggregate, ...]:
 
 
 def _repeats(scored: Sequence[Scored]) -> tuple[Aggregate, ...]:
-    if len({one.id for one in scored}) == len(scored):
+    if len({one.id for one in scored}) == len(scored) or all(one.value is None for one in scored):
         return ()
     return tuple(aggregate_with_bounds("repeats", scored))
 

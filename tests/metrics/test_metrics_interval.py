@@ -142,6 +142,9 @@ def test_perfect_numbers_of_any_kind_are_not_certain() -> None:
             for id in range(40)]  # fmt: skip
     f1 = headline(rows, "f1")
     assert (f1.value, f1.interval) == (1.0, (pytest.approx(0.05 ** (1 / 20)), 1.0))
+    assert f1.method == "mid-p of clusters: all resamples alike, clustered by picture (20 clusters)"
+    single = headline(rows[:1], "f1")
+    assert (single.value, single.stderr, single.interval) == (1.0, None, (pytest.approx(0.05), 1.0))
     macro = aggregate_with_bounds("macro", rows, {"by": ["kind"]})[0]
     assert macro.interval == (pytest.approx(0.05 ** (1 / 20)), 1.0)
 

@@ -50,7 +50,8 @@ def test_every_score_has_its_interval_in_a_line_of_100_columns() -> None:
     assert len(lines) == 2 + 1 + 5 + 1
     assert "95 %" in lines[0]
     assert "interval" in lines[1]
-    for line, name in zip(lines[2:], ["accuracy", "exact_match", "mean", "pass@4", "maj@4", "flip_rate", "mean"], strict=True):
+    metrics = ["accuracy", "exact_match", "mean", "pass@4", "maj@4", "flip_rate", "mean"]
+    for line, name in zip(lines[2:], metrics, strict=True):
         assert f" {name} " in line
         assert "–" in line
     low, high = first.aggregates[0].interval or (0, 0)
