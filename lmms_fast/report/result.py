@@ -97,6 +97,8 @@ class TaskResult:
     """What another evaluator's code gave beside numbers."""
     files: tuple[str, ...] = ()
     """What that code wrote, below the run directory."""
+    repeats: tuple[Aggregate, ...] = ()
+    """What several answers to each question say: mean, pass@k, maj@k, flip rate; empty where each was asked once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,7 +347,9 @@ def _finish_task(
         hand_in.written,
         dict(sorted(told.judging.items())),
         audit.result(),
-        *(() if marked is None else (marked.marks.beside, marked.marks.files)),
+        {} if marked is None else marked.marks.beside,
+        () if marked is None else marked.marks.files,
+        _repeats(own.scored),
     )
 
 
@@ -395,6 +399,12 @@ def _aggregates(task: Task, scored: Sequence[Scored]) -> tuple[Aggregate, ...]:
     )
 
 
+def _repeats(scored: Sequence[Scored]) -> tuple[Aggregate, ...]:
+    if len({one.id for one in scored}) == len(scored) or all(one.value is None for one in scored):
+        return ()
+    return tuple(aggregate_with_bounds("repeats", scored))
+
+
 def as_json(result: RunResult) -> dict[str, Any]:
     """The content of results.json: scores and accounting, no times, so equal runs give equal files."""
     return {
@@ -402,6 +412,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
         "tasks": {
             name: {
                 "aggregates": [asdict(one) for one in task.aggregates],
+                **({"repeats": [asdict(one) for one in task.repeats]} if task.repeats else {}),
                 "outcomes": task.outcomes,
                 "no_answer": task.no_answer,
                 "truncated": task.truncated,
