@@ -61,7 +61,8 @@ _AUDIT_ENDPOINT = _option("--audit-endpoint", "Where the second judge is. Defaul
 
 _WANDB = _option("--wandb", "Log to Weights & Biases: project=NAME[,entity=…,name=…,group=…,tags=a+b,mode=offline,"
                  "dir=…]: progress as it goes on, then scores, a table of samples (200 of each task, failures first, "
-                 "small pictures; samples=N), results and samples files. timeout=SECONDS to store them (120).")  # fmt: skip
+                 "small pictures; samples=N), results and samples files. timeout=SECONDS to store them (120).",
+                 )  # fmt: skip
 _MLFLOW = _option("--mlflow", "The same to MLflow: tracking_uri=URI,experiment=NAME[,name=…,tags=a+b,samples=N,"
                   "timeout=…].")  # fmt: skip
 _TENSORBOARD = _option("--tensorboard", "The same as event files of TensorBoard: DIR[,samples=N].")

@@ -189,7 +189,7 @@ def _from_rows(path: Path, rows: Sequence[Row], task: Task, said: str) -> list[t
             raise UsageError(f"{path}: row {number + 1} has no target, and others have one.")
         found.append((
             Sample(
-                task.task, text(number if (id := field(row, ID)) is None else id),
+                task.task, text(number if (id := field(row, (*ID, lmms_eval.NUMBER))) is None else id),
                 () if prompt is None else (Message("user", (text(prompt),)),),
                 listed(target), choices(row), _values(row, "groups", task.groups), _values(row, "facts", task.facts),
                 _repeat(path, row),

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-
-import orjson
 
 from lmms_fast.report.finished import FinishedRun
 from lmms_fast.report.plain import one_line, plain
@@ -61,8 +60,8 @@ def csv_text(runs: Sequence[FinishedRun]) -> str:
 
 
 def json_text(runs: Sequence[FinishedRun]) -> str:
-    """A list of objects, one for each number."""
-    return orjson.dumps([*_lines(runs)], option=orjson.OPT_INDENT_2).decode() + "\n"
+    """A list of objects, one for each number; in ASCII, which is harmless on a terminal."""
+    return json.dumps([*_lines(runs)], indent=2) + "\n"
 
 
 FORMATS: Mapping[str, Callable[[Sequence[FinishedRun]], str]] = {

@@ -19,6 +19,7 @@ from typing import Any
 import orjson
 
 from lmms_fast import __version__
+from lmms_fast.config.public import public
 from lmms_fast.errors import StorageError
 from lmms_fast.journal.rundir import write_bytes
 from lmms_fast.report.export.rows import Line, pictures, prompt
@@ -133,17 +134,17 @@ def _results(run: FinishedRun, date: str, hashes: Mapping[str, str]) -> dict[str
         "configs": {task: _config(task, found, repeats) for task, found in tasks.items()},
         "versions": {task: versions.get(task, "Yaml") for task in tasks},
         "n-shot": dict.fromkeys(tasks, 0),
-        "higher_is_better": {task: {one["metric"]: True for one in _whole(found["aggregates"])}
+        "higher_is_better": {task: {one["metric"]: _is_better_higher(one) for one in _whole(found["aggregates"])}
                              for task, found in tasks.items()},
         "n-samples": {task: _counts(session, task, found) for task, found in tasks.items()},
         "config": {
             "model": "lmms-fast", "model_args": f"model={run.model}", "batch_size": None, "limit": spec.get("limit"),
-            "gen_kwargs": spec.get("gen") or None, "random_seed": spec.get("seed"),
+            "gen_kwargs": public(spec.get("gen") or {}) or None, "random_seed": spec.get("seed"),
         },
         "git_hash": session.get("git"),
         "date": date,
         "lmms_fast_version": __version__,
-        "usage": run.results.get("usage"),
+        "usage": {"total": _used(run.results["usage"])},
         "task_hashes": dict(hashes),
         "model_source": "lmms-fast",
         "model_name": run.model,
@@ -156,6 +157,16 @@ def _whole(numbers: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [one for one in numbers if one["group"] is None]
 
 
+def _is_better_higher(one: Mapping[str, Any]) -> bool:
+    """Of our metrics only error rates are better when lower."""
+    return "wer" not in str(one["metric"]).lower().split("_")
+
+
+def _used(usage: Mapping[str, int]) -> dict[str, int]:
+    asked, said = usage["prompt_tokens"], usage["completion_tokens"]
+    return {"input_tokens": asked, "output_tokens": said, "total_tokens": asked + said}
+
+
 def _numbers(task: str, found: Mapping[str, Any]) -> dict[str, Any]:
     numbers: dict[str, Any] = {"alias": task}
     for name, aggregates in ((_FILTER, found["aggregates"]), *found.get("scorings", {}).items()):
@@ -166,7 +177,8 @@ def _numbers(task: str, found: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _config(task: str, found: Mapping[str, Any], repeats: int) -> dict[str, Any]:
-    metrics = [{"metric": one["metric"], "higher_is_better": True} for one in _whole(found["aggregates"])]
+    metrics = [{"metric": one["metric"], "higher_is_better": _is_better_higher(one)}
+               for one in _whole(found["aggregates"])]  # fmt: skip
     return {"task": task, "output_type": "generate_until", "metric_list": metrics, "num_fewshot": 0, "repeats": repeats,
             "metadata": {"version": __version__, "prompt_variant": found["prompt_variant"]}}  # fmt: skip
 
