@@ -14,6 +14,7 @@ class Opened:
     """The run has its directory."""
 
     path: str
+    model: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from lmms_fast.cli import again, tasks
 from lmms_fast.config.spec import RunSpec, make_spec
 from lmms_fast.errors import EXIT_NOT_MEASURED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM, UsageError
 from lmms_fast.events import Notify, Opened
-from lmms_fast.journal.rundir import recorded_spec
+from lmms_fast.journal.rundir import read_json, recorded_spec
 from lmms_fast.loggers.feed import loggers
 from lmms_fast.pipeline.run import rejudge, run, run_to_end
 from lmms_fast.pipeline.stop import Stop
@@ -56,11 +56,12 @@ def score(path: Path, flags: dict[str, Any], *, json: bool = False) -> int:
 
 
 def _score_by_rules(path: Path, include: tuple[Path, ...], flags: dict[str, Any]) -> None:
-    kept = {name: flags[name] for name in (*again.TRACKERS, "output_format") if name in flags}
-    spec = make_spec({"tasks": (), "include_path": include, **kept})
+    now = {name: flags.get(name) for name in again.TRACKERS}
+    recorded = recorded_spec(path, read_json(path / "manifest.json")) if any(now.values()) else {"tasks": ()}
+    spec = make_spec({**recorded, **now, "output_format": flags.get("output_format", ()), "include_path": include})
     with LiveView() as view, loggers(spec, view) as trackers:
         result = rescore(path, include, flags.get("scoring", "").split(",") if flags.get("scoring") else ())
-        trackers(Opened(str(path)))
+        trackers(Opened(str(path), spec.model))
         trackers.results(result)
     print_result(result)
     _export(spec, result)

@@ -51,7 +51,8 @@ class Loggers:
             return
         self._tally.add(event)
         if isinstance(event, Opened) and not self._trackers:
-            self._trackers = [_Tracker(one, Path(event.path), self._spec, self._notify) for one in self._settings]
+            spec = {**self._spec.model_dump(mode="json"), "model": event.model or self._spec.model}
+            self._trackers = [_Tracker(one, Path(event.path), spec, self._notify) for one in self._settings]
         elif isinstance(event, SampleDone) and time.monotonic() - self._told > EVERY_S:
             self._tell()
 
@@ -115,12 +116,12 @@ def numbers(tally: Tally) -> dict[str, float]:
 class _Tracker:
     """One tracker's process, and the thread that talks to it."""
 
-    def __init__(self, settings: Settings, run: Path, spec: RunSpec, notify: Notify) -> None:
+    def __init__(self, settings: Settings, run: Path, spec: Mapping[str, Any], notify: Notify) -> None:
         self._settings, self._run, self._notify = settings, run, notify
         self._queue: queue.Queue[Mapping[str, Any] | None] = queue.Queue(_WAITING)
         self._process: subprocess.Popen[bytes] | None = None
         self._stored = self._trouble = False
-        about = {"settings": asdict(settings), "run": str(run.resolve()), "spec": spec.model_dump(mode="json")}
+        about = {"settings": asdict(settings), "run": str(run.resolve()), "spec": spec}
         self.put(about)
         self._thread = threading.Thread(target=self._talk, name=f"tracker {settings.tracker}", daemon=True)
         self._thread.start()
@@ -166,14 +167,17 @@ class _Tracker:
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         """What the process says: where the run is shown, that all is stored, or what went wrong."""
         assert process.stdout is not None
-        for line in process.stdout:
-            with contextlib.suppress(orjson.JSONDecodeError, TypeError):
-                said = orjson.loads(line)
-                self._stored = self._stored or "stored" in said
-                if "at" in said:
-                    self._say(f"the run is at {one_line(str(said['at']), 300)}")
-                if "error" in said:
-                    self._failed(one_line(str(said["error"]), 300).rstrip("."))
+        with process.stdout as pipe:
+            for line in pipe:
+                with contextlib.suppress(orjson.JSONDecodeError, TypeError):
+                    self._heard(orjson.loads(line))
+
+    def _heard(self, said: Mapping[str, Any]) -> None:
+        self._stored = self._stored or "stored" in said
+        if "at" in said:
+            self._say(f"the run is at {one_line(str(said['at']), 300)}")
+        if "error" in said:
+            self._failed(one_line(str(said["error"]), 300).rstrip("."))
 
     def _failed(self, why: str) -> None:
         """Said once: what follows is only more of it."""

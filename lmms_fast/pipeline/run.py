@@ -107,7 +107,7 @@ async def _go(
     spending: Spending, stop: Stop, notify: Notify, *, only_judge: bool = False,
 ) -> RunResult:  # fmt: skip
     recorded = _described(spec, judges)
-    notify(Opened(str(directory.path)))
+    notify(Opened(str(directory.path), model.model))
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(Journal(directory.journal))
         if journal.damaged:

@@ -42,7 +42,7 @@ def test_older_files_and_filters(tmp_path: Path) -> None:
     """The response is scored, and not what a filter left of it; documents give ids, options and groups."""
     lines = [{
         "doc_id": 7, "doc": {"question_id": "q7", "options": "['cat', 'dog']", "kind": "x"}, "target": "B",
-        "arguments": ["Which?"], "resps": [["The answer is (B)."]], "filtered_resps": ["A"], "doc_hash": "0", "acc": 0.0,
+        "arguments": ["Which?"], "resps": [["The answer is (B)."]], "filtered_resps": ["A"], "doc_hash": "0",
     }]  # fmt: skip
     result = import_responses(write(tmp_path / "a.jsonl", lines), extract="letter", out=tmp_path / "run",
                               report=[{"name": "mean", "options": {"by": ["kind"]}}])  # fmt: skip

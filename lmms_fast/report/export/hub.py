@@ -62,7 +62,7 @@ def push(path: Path, repo: str, *, private: bool = False, model_card: str | None
 
 def _dataset(run: FinishedRun, repo: str, token: str, private: bool) -> str:
     from huggingface_hub import CommitOperationAdd, HfApi  # noqa: PLC0415
-    from huggingface_hub.utils import disable_progress_bars  # noqa: PLC0415
+    from huggingface_hub.utils.tqdm import disable_progress_bars  # noqa: PLC0415
 
     if not sys.stderr.isatty():
         disable_progress_bars()
@@ -113,6 +113,7 @@ def _card(run: FinishedRun, place: str, url: str, token: str) -> str:
     from huggingface_hub.errors import EntryNotFoundError  # noqa: PLC0415
 
     local = place.endswith(".md")
+    card: Any
     try:
         card = ModelCard("---\n{}\n---\n") if local and not Path(place).exists() else ModelCard.load(place, token=token)
     except EntryNotFoundError:
