@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 _SECRET = re.compile(r"key|token|secret|passw|auth|credential|cookie", re.IGNORECASE)
-_HARMLESS = re.compile(r"_tokens?$|^tokens?_|tokenizer|key_env$", re.IGNORECASE)
+_HARMLESS = re.compile(r"tokenizer|key_env$", re.IGNORECASE)
 HIDDEN = "(hidden)"
 
 
