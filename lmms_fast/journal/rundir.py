@@ -53,7 +53,7 @@ class RunDir:
 
     def definition(self, task: str) -> Path:
         """Task file of a task that has none elsewhere."""
-        return definition(self.path, task)
+        return self.path / f"{task}.yaml"
 
     def manifest(self) -> dict[str, Any] | None:
         """What the run recorded of itself; None in a new directory."""
@@ -88,11 +88,6 @@ class RunDir:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def definition(run: Path, task: str) -> Path:
-    """Where a run keeps the task file of a task that has none elsewhere."""
-    return run / f"{task}.yaml"
 
 
 def _locked(path: Path) -> int:

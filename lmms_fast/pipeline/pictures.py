@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lmms_fast.config.spec import make_spec
+from lmms_fast.data.again import Sight
 from lmms_fast.data.source import open_source
 from lmms_fast.errors import UsageError
 from lmms_fast.journal.rundir import recorded_spec
 from lmms_fast.media.policy import ORIGINAL
 from lmms_fast.pipeline.answers import selection_of
-from lmms_fast.pipeline.judging import Sight
-from lmms_fast.report.finished import FinishedRun
-from lmms_fast.report.result import tasks_of
+from lmms_fast.report.finished import FinishedRun, tasks_of
 from lmms_fast.tasks.catalog import bundled_dir
 from lmms_fast.types import Media
 

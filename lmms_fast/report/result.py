@@ -17,11 +17,12 @@ import orjson
 
 from lmms_fast.errors import StorageError, UsageError
 from lmms_fast.journal.records import Record
-from lmms_fast.journal.rundir import RunDir, definition, recorded_spec
+from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
 from lmms_fast.metrics import AGGREGATORS, aggregate_with_bounds, group_mean
 from lmms_fast.metrics.agreement import Agreement, agreement
 from lmms_fast.metrics.mmmu import RANDOM
+from lmms_fast.report.finished import tasks_of
 from lmms_fast.report.judgements import Judged, Judgement, Judges, audited, judges_of, what_became
 from lmms_fast.report.submission import Written, submission
 from lmms_fast.report.verdict import (
@@ -36,7 +37,7 @@ from lmms_fast.report.verdict import (
     rules_of,
     value_of,
 )
-from lmms_fast.tasks.catalog import Catalog, Selection
+from lmms_fast.tasks.catalog import Selection
 from lmms_fast.tasks.foreign import Answer, Mark, Marks, bridge_of
 from lmms_fast.tasks.spec import DEFAULT, Group, Task
 from lmms_fast.types import Aggregate, Failure, Outcome, Response, Score, Scored, Together
@@ -477,19 +478,5 @@ def _named(found: Sequence[Aggregate], metric: str) -> Aggregate | None:
 
 
 def recorded_tasks(directory: RunDir, include: Sequence[Path] = ()) -> Selection:
-    """The tasks a run was made with, as their files are now; none of their hooks is run. Raises TaskError when one is
-    gone."""
+    """As `finished.tasks_of`, of a run that is opened for writing."""
     return tasks_of(directory.path, directory.manifest(), include)
-
-
-def tasks_of(path: Path, manifest: Mapping[str, Any] | None, include: Sequence[Path] = ()) -> Selection:
-    """The same by a run's path and manifest, without its lock.
-
-    A run of imported answers, or of a data file without a task file, holds the definition of its task itself.
-    """
-    spec = recorded_spec(path, manifest)
-    variants = (manifest or {})["sessions"][-1].get("prompt_variants", {})
-    # The code of another evaluator's tasks runs only from folders that this command was given.
-    catalog = Catalog([*include, path, *map(Path, spec["include_path"])], foreign=include)
-    named = [catalog.kept(name, lambda task: definition(path, task)) for name in spec["tasks"]]
-    return catalog.select(named).prompted(lambda task: variants.get(task.task, DEFAULT))

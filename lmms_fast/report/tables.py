@@ -106,6 +106,7 @@ def headlines(run: FinishedRun) -> Iterator[tuple[str, Number]]:
         yield from ((task, one) for one in found["aggregates"] if one["group"] is None)
         for scoring, numbers in found.get("scorings", {}).items():
             yield from ((f"{task} by {scoring}", one) for one in numbers if one["group"] is None)
+        yield from ((f"{task} over repeats", one) for one in found.get("repeats", ()) if one["group"] is None)
     yield from run.results.get("groups", {}).items()
 
 

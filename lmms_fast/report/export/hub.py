@@ -18,9 +18,8 @@ from lmms_fast import __version__
 from lmms_fast.endpoints.redact import redact
 from lmms_fast.errors import DataError, LmmsFastError, StorageError, UsageError
 from lmms_fast.report.export.files import parquet
-from lmms_fast.report.finished import FinishedRun, open_run
+from lmms_fast.report.finished import FinishedRun, open_run, tasks_of
 from lmms_fast.report.plain import one_line
-from lmms_fast.report.result import tasks_of
 from lmms_fast.report.tables import headlines, in_markdown, markdown
 
 if TYPE_CHECKING:
