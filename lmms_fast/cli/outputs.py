@@ -48,9 +48,9 @@ def push(
     The token is that of the environment (HF_TOKEN). Pictures are not pushed: they belong to their data sets. Questions
     and accepted answers are in the samples, so mind the licence of the data, and whether answers should be public.
     """
-    from lmms_fast.report.export import hub
+    from lmms_fast.report.export.hub import push as to_hub
 
-    for sentence in hub.push(run, repo, private=private, model_card=model_card):
+    for sentence in to_hub(run, repo, private=private, model_card=model_card):
         print(sentence)
 
 

@@ -2,4 +2,6 @@
 
 result.py   journal → scores, samples files, results.json
 console.py  live view and score table
+tables.py   scores as Markdown, LaTeX, CSV, JSON; plain.py takes commands out of texts, terminal.py draws pictures
+export/     Parquet, CSV, lmms-eval's files, the hub
 """
