@@ -88,7 +88,11 @@ def _execute(
 
         for number in _SIGNALS:
             loop.add_signal_handler(number, signalled, number)
-        return await work(trackers, stop)
+        try:
+            return await work(trackers, stop)
+        finally:
+            for number in _SIGNALS:  # whoever waits for a tracker afterwards can leave
+                loop.remove_signal_handler(number)
 
     view = LiveView(quiet=quiet or json, verbose=verbose)
     with loggers(spec, JsonLines(sys.stdout) if json else view) as trackers:

@@ -15,8 +15,10 @@ from tensorboardX import SummaryWriter
 from lmms_fast.loggers.choice import COLUMNS, Shown, scores
 from lmms_fast.loggers.settings import Settings
 from lmms_fast.report.finished import FinishedRun
+from lmms_fast.report.plain import one_line
 from lmms_fast.report.tables import in_markdown, markdown
 
+_CELL = 300  # characters
 _PICTURES = 24  # of each task: TensorBoard keeps few of a tag, and all are in one file
 
 
@@ -47,7 +49,7 @@ class TensorBoard:
         self._writer.add_text("scores", markdown([run]), step)
         for task, some in samples.items():
             head = f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}\n"
-            rows = (" | ".join(in_markdown(str(one.cells[name])) for name in COLUMNS) for one in some)
+            rows = (" | ".join(_cell(one.cells[name]) for name in COLUMNS) for one in some)
             self._writer.add_text(f"samples/{task}", head + "".join(f"| {row} |\n" for row in rows), step)
             shown = [one for one in some if one.picture is not None][:_PICTURES]
             for number, one in enumerate(shown):
@@ -57,3 +59,7 @@ class TensorBoard:
     def end(self, *, complete: bool) -> None:
         """See `child.Tracker`."""
         self._writer.close()
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else in_markdown(one_line(str(value), _CELL))

@@ -9,7 +9,7 @@ from typing import Any
 from lmms_fast.config.spec import make_spec
 from lmms_fast.data.again import Sight
 from lmms_fast.data.source import open_source
-from lmms_fast.errors import UsageError
+from lmms_fast.errors import DataError, LmmsFastError, UsageError
 from lmms_fast.journal.rundir import recorded_spec
 from lmms_fast.media.policy import ORIGINAL
 from lmms_fast.pipeline.answers import selection_of
@@ -29,6 +29,7 @@ class Pictures:
         recorded = make_spec(recorded_spec(run.path, run.manifest))
         trusted = [folder.resolve() for folder in (*include, bundled_dir())]
         tasks = tasks_of(run.path, run.manifest, trusted[:-1]).tasks
+        self._tasks = {task.task for task in tasks}
         self._barred = {task.task for task in tasks
                         if task.hooks and not any(task.file.resolve().is_relative_to(one) for one in trusted)}
         selection = selection_of(recorded.model_copy(update={"allow_media_urls": False}))
@@ -36,6 +37,13 @@ class Pictures:
 
     def of(self, line: Mapping[str, Any]) -> tuple[Media, ...]:
         """A sample's, by its line in the samples file; in data order this reads the data once. Raises UsageError."""
+        if line["task"] not in self._tasks:
+            raise UsageError(f"{line['task']}: is none of the run's tasks.")
         if line["task"] in self._barred:
             raise UsageError(f"{line['task']}: its pictures are made by hooks; if you trust them, add --include-path.")
-        return self._sight.pictures(dict(line))
+        try:
+            return self._sight.pictures(dict(line))
+        except LmmsFastError:
+            raise
+        except Exception as error:  # the code that reads a data set raises what it likes
+            raise DataError(f"{line['task']}: {type(error).__name__}: {str(error)[:300]}") from None

@@ -139,6 +139,21 @@ def _wait_for(what: Callable[[], Any]) -> Any:
     return found
 
 
+def test_ctrl_c_while_it_stores(tmp_path: Path, stand_in: StandIn) -> None:
+    """The results are there already, so nobody has to wait for a tracker."""
+    process = evaluate(tmp_path, stand_in, "finish=hang", timeout_s=60)
+    while "finish" not in ((tmp_path / "calls").read_text() if (tmp_path / "calls").exists() else ""):
+        time.sleep(0.05)
+    before = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    try:
+        out, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+    assert (process.returncode, "accuracy" in out, "Traceback" in err) == (0, True, False), err
+    assert time.monotonic() - before < 5
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_run_that_is_ended(how: signal.Signals, tmp_path: Path, stand_in: StandIn) -> None:
     """Whether it can still say so or not, the tracker's run ends, and is not called a success."""
