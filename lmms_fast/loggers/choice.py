@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import contextlib
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,8 @@ _ORDER = ("not_measured", "not_judged", "wrong", "no_answer", "graded", "withhel
 TEXT = 2_000
 """Characters of a cell."""
 _SMALL = Policy(max_pixels=320 * 320, format="jpeg", quality=75)
+PICTURES_S = 30.0
+"""Of the time that a tracker has to store results, for reading the data again."""
 COLUMNS = ("id", "repeat", "outcome", "score", "answer", "target", "response", "prompt", "failure")
 
 
@@ -33,10 +37,20 @@ class Shown:
     """Its first one as JPEG of about 320 × 320 pixels at most; None where it has none, or the data are not there."""
 
 
-def chosen(run: FinishedRun, most: int, include: Iterable[Path] = ()) -> dict[str, list[Shown]]:
-    """For each task `most` samples at most, by outcome (those that went wrong first), then in the order of the data."""
-    sight = _opened(run, include)
-    return {task: _of_task(run, task, most, sight) for task in run.tasks} if most else {}
+def chosen(
+    run: FinishedRun, most: int, include: Iterable[Path] = (), patience_s: float = PICTURES_S
+) -> dict[str, list[Shown]]:
+    """For each task `most` samples at most, by outcome (those that went wrong first), then in the order of the data.
+
+    The data are read again for pictures, `patience_s` long; what is not found by then has none.
+    """
+    lines = {task: _worst(run, task, most) for task in run.tasks} if most else {}
+    small: dict[str, bytes] = {}
+    reader = threading.Thread(target=_pictures, args=(run, lines, [*include], small), daemon=True)
+    reader.start()
+    reader.join(patience_s)
+    found = dict(small)
+    return {task: [Shown(_cells(line), found.get(_key(line))) for line in some] for task, some in lines.items()}
 
 
 def scores(run: FinishedRun) -> dict[str, float]:
@@ -44,17 +58,32 @@ def scores(run: FinishedRun) -> dict[str, float]:
     return {f"{name}/{one['metric']}": one["value"] for name, one in headlines(run) if one["value"] is not None}
 
 
-def _of_task(run: FinishedRun, task: str, most: int, sight: Pictures | None) -> list[Shown]:
+def _worst(run: FinishedRun, task: str, most: int) -> list[Mapping[str, Any]]:
     kept: dict[str, list[Mapping[str, Any]]] = {name: [] for name in _ORDER}
     for line in run.samples(task):
         if len(same := kept[line["outcome"]]) < most:
             same.append(line)
-    lines = [line for same in kept.values() for line in same][:most]
-    order = sorted(range(len(lines)), key=lambda number: (lines[number]["row"], lines[number]["repeat"]))
-    small: dict[int, bytes | None] = {}
-    for number in order:  # in the order of the data, which are then read once
-        small[number], sight = _picture(lines[number], sight)
-    return [Shown(_cells(line), small[number]) for number, line in enumerate(lines)]
+    return [line for same in kept.values() for line in same][:most]
+
+
+def _pictures(
+    run: FinishedRun, lines: Mapping[str, Sequence[Mapping[str, Any]]], include: Sequence[Path], small: dict[str, bytes]
+) -> None:
+    """Put the first picture of each sample into `small`, as far as the data are there."""
+    try:
+        sight = Pictures(run, include)
+    except LmmsFastError:
+        return
+    for some in lines.values():
+        with contextlib.suppress(LmmsFastError):  # this task's data cannot be read
+            for line in sorted(some, key=lambda one: (one["row"], one["repeat"])):  # read once, in their order
+                if any(pictures(line["messages"])):
+                    with contextlib.suppress(BadMedia, OSError, IndexError):
+                        small[_key(line)] = to_send(sight.of(line)[0].read(), _SMALL).data
+
+
+def _key(line: Mapping[str, Any]) -> str:
+    return f"{line['task']}/{line['id']}#{line['repeat']}"
 
 
 def _cells(line: Mapping[str, Any]) -> dict[str, Any]:
@@ -62,21 +91,3 @@ def _cells(line: Mapping[str, Any]) -> dict[str, Any]:
     flat["target"] = " | ".join(flat["target"])
     return {name: plain(flat[name])[:TEXT] if isinstance(flat[name], str) else flat[name] for name in COLUMNS}
 
-
-def _picture(line: Mapping[str, Any], sight: Pictures | None) -> tuple[bytes | None, Pictures | None]:
-    """The picture, and where further ones come from: nowhere, once the data cannot be read."""
-    if sight is None or not any(pictures(line["messages"])):
-        return None, sight
-    try:
-        return to_send(sight.of(line)[0].read(), _SMALL).data, sight
-    except (BadMedia, OSError, IndexError):
-        return None, sight
-    except LmmsFastError:
-        return None, None
-
-
-def _opened(run: FinishedRun, include: Iterable[Path]) -> Pictures | None:
-    try:
-        return Pictures(run, include)
-    except LmmsFastError:
-        return None

@@ -23,6 +23,7 @@ import orjson
 
 import lmms_fast
 from lmms_fast.config.spec import RunSpec
+from lmms_fast.errors import LmmsFastError
 from lmms_fast.events import Event, Notice, Notify, Opened, SampleDone
 from lmms_fast.loggers.settings import Settings, settings_of
 from lmms_fast.report.console import Tally
@@ -63,7 +64,7 @@ class Loggers:
 
     @property
     def _answers(self) -> int:
-        return sum(one.done for one in self._tally.tasks.values())
+        return sum(one.done for one in [*self._tally.tasks.values()])
 
     def results(self, result: RunResult) -> None:
         """Hand over what the run's directory holds now; waits until it is stored, or gives up."""
@@ -98,14 +99,15 @@ def loggers(spec: RunSpec, notify: Notify) -> Iterator[Loggers]:
 def numbers(tally: Tally) -> dict[str, float]:
     """What is shown of a run that goes on. Scores are means of the samples so far, which a benchmark's may not be."""
     requests, tokens = tally.rates()
+    tasks = [*tally.tasks.items()]  # the feed's thread adds some
     found = {
-        "progress/answers": float(sum(one.done for one in tally.tasks.values())),
+        "progress/answers": float(sum(one.done for _, one in tasks)),
         "progress/not_measured": float(tally.failed), "progress/requests_per_s": requests,
         "progress/completion_tokens_per_s": tokens, "progress/in_flight": float(len(tally.in_flight)),
     }  # fmt: skip
     if tally.judged or tally.unjudged:
         found |= {"progress/judgements": float(tally.judged), "progress/judgements_failed": float(tally.unjudged)}
-    found |= {f"so_far/{name}": one.value_sum / one.scored for name, one in [*tally.tasks.items()] if one.scored}
+    found |= {f"so_far/{name}": one.value_sum / one.scored for name, one in tasks if one.scored}
     if loads := [*tally.loads.values()]:
         found |= {"server/running": sum(one.running for one in loads),
                   "server/waiting": sum(one.waiting for one in loads),
@@ -193,7 +195,8 @@ class _Tracker:
                 os.killpg(self._process.pid, signal.SIGKILL)
 
     def _say(self, text: str) -> None:
-        self._notify(Notice(f"{self._settings.tracker}: {text}"))
+        with contextlib.suppress(LmmsFastError):  # nobody reads any more
+            self._notify(Notice(f"{self._settings.tracker}: {text}"))
 
 
 def _start(settings: Settings) -> subprocess.Popen[bytes]:

@@ -257,6 +257,7 @@ def _by_number(path: Path, rows: Sequence[Row], task: Task, data_dir: Path | Non
     for number, one in enumerate(fed):
         for row in answers.pop(str(number), ()):
             found.append((replace(one.sample, repeat=_repeat(path, row)), row))
+    _check_unique(path, [sample.key for sample, _ in found])
     agree = sum(bool({*listed(row.get("target"))} & {*sample.target}) for sample, row in found)
     if answers or 2 * agree < len(rows):
         raise UsageError(

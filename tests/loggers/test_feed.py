@@ -68,8 +68,9 @@ def test_all_goes_well(tmp_path: Path, stand_in: StandIn) -> None:
 @pytest.mark.parametrize(
     ("misdeed", "timeout_s", "says"),
     [
-        ("init=hang", 1, "did not end within 1 s"), ("finish=hang", 3, "did not end within 3 s"),
-        ("log=throw", 30, "RuntimeError: the key"), ("log_artifact=die", 30, "it ended early"),
+        ("init=hang", 1, "did not end within 1 s"), ("log=throw", 30, "RuntimeError: the key"),
+        pytest.param("finish=hang", 3, "did not end within 3 s", marks=pytest.mark.long),
+        pytest.param("log_artifact=die", 30, "it ended early", marks=pytest.mark.long),
     ],
 )  # fmt: skip
 def test_whatever_it_does(misdeed: str, timeout_s: int, says: str, tmp_path: Path, stand_in: StandIn) -> None:
@@ -154,7 +155,7 @@ def test_ctrl_c_while_it_stores(tmp_path: Path, stand_in: StandIn) -> None:
     assert time.monotonic() - before < 5
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_run_that_is_ended(how: signal.Signals, tmp_path: Path, stand_in: StandIn) -> None:
     """Whether it can still say so or not, the tracker's run ends, and is not called a success."""
     stand_in.delay_s = 0.1

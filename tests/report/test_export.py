@@ -16,6 +16,9 @@ from lmms_fast import evaluate, import_responses
 from lmms_fast.cli.app import main
 from lmms_fast.report.export.formats import export
 from lmms_fast.report.export.rows import prompt
+from lmms_fast.tasks.catalog import Catalog
+from lmms_fast.tasks.spec import Task
+from tests.catalogue.hub import everything, write
 from tests.servers.stand_in import StandIn, answer_to, completion
 
 REAL = Path(__file__).parent / "lmms_eval_0_7_3"
@@ -143,3 +146,20 @@ def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
         with pytest.raises(SystemExit) as ended:
             main(words)
         assert ended.value.code == 1
+
+
+@pytest.mark.long
+def test_every_task_that_has_numbers_comes_back(tmp_path: Path, stand_in: StandIn) -> None:
+    """Groups, facts, options, several targets of the whole catalogue: every number, of every category, again."""
+    tasks = [name for name in Catalog().names() if isinstance(task := Catalog().load(name), Task) and task.dataset.hub]
+    write(tmp_path / "hub", everything().datasets, everything().files)
+    result = evaluate(tasks, stand_in.url, data_dir=tmp_path / "hub", output_dir=tmp_path / "run")
+    export(result.path, "lmms-eval", tmp_path / "out")
+    counted = 0
+    for name, task in result.tasks.items():
+        [file] = [path for path in (tmp_path / "out").glob("*/*.jsonl") if path.stem.split("_samples_")[1] == name]
+        if task.aggregates:
+            again = import_responses(file, name, out=tmp_path / "again" / name, data_dir=tmp_path / "hub").tasks[name]
+            assert again.aggregates == task.aggregates, name
+            counted += 1
+    assert counted > 400
