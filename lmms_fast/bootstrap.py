@@ -360,7 +360,9 @@ def checks_of(request: Request) -> dict[str, list[str]]:
                 "fuzz": ["pytest", "tests/fuzz"], "long": ["pytest", "-m", "long"]}  # fmt: skip
     checks = {"ruff": ["ruff", "check", "."], "mypy": ["mypy"]}
     if request.command == "test":
-        checks["pytest"] = ["pytest", *request.arguments]
+        # Files in the order of tests/conftest.py: those that wait most come first.
+        workers = str(min(2, os.cpu_count() or 1))
+        checks["pytest"] = ["pytest", "-n", workers, "--dist", "loadfile", "--no-loadscope-reorder", *request.arguments]
     return checks
 
 

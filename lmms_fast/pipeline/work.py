@@ -83,7 +83,8 @@ class Work:
                     await session.judge(judgings)
                 else:
                     sizes = {task.task: task_size(spec, task, sources[task.task]) for task in self.chosen.tasks}
-                    facts["samples"] = sizes
+                    facts["samples"] = dict.fromkeys(sizes) if spec.shard else sizes
+                    facts["samples_of_all_shards"] = sizes
                     self.directory.write("manifest.json", manifest)  # those who watch know how far it is
                     known = [size for size in sizes.values() if size is not None]
                     session.requests = sum(known) if len(known) == len(sizes) else None

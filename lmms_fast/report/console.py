@@ -33,7 +33,7 @@ from lmms_fast.events import (
     TaskSized,
     Timed,
 )
-from lmms_fast.report.judgements import Judged as JudgedBy
+from lmms_fast.report.judgements import JudgedBy
 from lmms_fast.report.result import Audit, RunResult, TaskResult
 from lmms_fast.tasks.spec import DEFAULT
 from lmms_fast.types import Aggregate, Load

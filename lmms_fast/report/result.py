@@ -23,7 +23,7 @@ from lmms_fast.metrics import AGGREGATORS, aggregate_with_bounds, group_mean
 from lmms_fast.metrics.agreement import Agreement, agreement
 from lmms_fast.metrics.mmmu import RANDOM
 from lmms_fast.report.finished import tasks_of
-from lmms_fast.report.judgements import Judged, Judgement, Judges, audited, judges_of, what_became
+from lmms_fast.report.judgements import JudgedBy, Judgement, Judges, audited, judges_of, what_became
 from lmms_fast.report.submission import Written, submission
 from lmms_fast.report.verdict import (
     OutcomeName,
@@ -115,7 +115,7 @@ class RunResult:
     """One failure's detail per kind."""
     changed: Mapping[str, int] = field(default_factory=dict)
     """Pictures that were not sent as they are stored, by what was done to them; counted for each sample they are in."""
-    judged: Judged | None = None
+    judged: JudgedBy | None = None
     """None: no judge was asked."""
 
     @property
@@ -198,7 +198,7 @@ def _last_session(run: RunDir) -> Mapping[str, Any]:
 def _asked_for_a_part(run: RunDir) -> bool:
     """Whether the last session was told to ask some of the samples only."""
     spec = _last_session(run).get("spec", {})
-    return spec.get("limit") is not None or bool(spec.get("sample_ids"))
+    return spec.get("limit") is not None or bool(spec.get("sample_ids") or spec.get("shard"))
 
 
 Marking = Callable[[Record, Outcome], tuple[Verdict, Sequence[Judgement]]]

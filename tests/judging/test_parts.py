@@ -190,17 +190,17 @@ def test_a_second_server_stands_beside_the_first_where_it_can() -> None:
     """On GPUs of its own, else in the memory that the first leaves, else after it; on cores alone always after it."""
     first, judge = ServerSpec("a", tp=2), ServerSpec("b", tp=2)
     eight = tuple(map(str, range(8)))
-    placed = beside(first, judge, "cuda", eight)
+    placed = beside([first], judge, "cuda", eight)
     assert placed is not None
     assert placed.devices == ("2", "3")
     variables = environment(placed, platform="cuda", api_key="k", cores=[0], memory_bytes=1 << 34)
     assert variables["CUDA_VISIBLE_DEVICES"] == "2,3"
-    assert beside(first, judge, "cuda", eight[:3]) is None
-    shared = beside(ServerSpec("a", gpu_memory_utilization=0.6), ServerSpec("b"), "cuda", ("0",))
+    assert beside([first], judge, "cuda", eight[:3]) is None
+    shared = beside([ServerSpec("a", gpu_memory_utilization=0.6)], ServerSpec("b"), "cuda", ("0",))
     assert shared is not None
     assert (shared.devices, shared.gpu_memory_utilization) == ((), 0.35)
-    assert beside(ServerSpec("a", gpu_memory_utilization=0.9), ServerSpec("b"), "cuda", ("0",)) is None
-    assert beside(first, judge, "cpu", ()) is None
+    assert beside([ServerSpec("a", gpu_memory_utilization=0.9)], ServerSpec("b"), "cuda", ("0",)) is None
+    assert beside([first], judge, "cpu", ()) is None
 
 
 def test_devices(tmp_path: Path) -> None:

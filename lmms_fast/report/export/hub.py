@@ -100,8 +100,8 @@ def _check_whole(run: FinishedRun) -> None:
     """A card is for whole runs: nobody sees there that a number rests on a tenth of a benchmark."""
     spec = run.manifest["sessions"][-1]["spec"]
     left = [name for name, task in run.results["tasks"].items() if task.get("not_asked")]
-    if spec.get("limit") or spec.get("sample_ids") or left:
-        why = f"{left[0]} was not asked to the end" if left else "it was given --limit or --sample-ids"
+    if left or any(spec.get(name) for name in ("limit", "sample_ids", "shard")):
+        why = f"{left[0]} was not asked to the end" if left else "it was given --limit, --sample-ids or --shard"
         raise UsageError(f"--model-card: the run is of a part of the samples ({why}), and a model's card is for whole "
                          "runs; push it without.")  # fmt: skip
 
