@@ -13,6 +13,7 @@ from aiohttp import web
 from PIL import Image
 
 from lmms_fast import evaluate
+from lmms_fast.errors import UsageError
 from lmms_fast.loggers import choice
 from lmms_fast.loggers.choice import TEXT, chosen, scores
 from lmms_fast.report.finished import FinishedRun, open_run
@@ -53,6 +54,7 @@ def test_data_that_take_too_long(run: FinishedRun, monkeypatch: pytest.MonkeyPat
     class Slow:
         def __init__(self, *words: Any) -> None:
             read.wait(30)
+            raise UsageError("too late")
 
     monkeypatch.setattr(choice, "Pictures", Slow)
     found = chosen(run, 5, patience_s=0.05)["smoke_yesno"]
