@@ -86,9 +86,9 @@ def _pictures(
         picture = next(found, None)
         try:
             if picture is None:
-                yield f"[picture {one_line(name)}{why}]"
+                yield f"[picture {one_line(name)}{why}]\n"
                 continue
             small = Image.open(io.BytesIO(to_send(picture.read(), _FITS).data)).convert("RGB")
             yield f"\n{drawn(small, how)}"
         except (BadMedia, OSError) as error:
-            yield f"[picture {one_line(name)}: {one_line(str(error))}]"
+            yield f"[picture {one_line(name)}: {one_line(str(error))}]\n"
