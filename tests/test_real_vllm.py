@@ -172,6 +172,7 @@ def test_what_a_run_gives_to_others(
     from lmms_fast.cli.app import main
 
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)  # where MLflow keeps files beside a store of SQLite
     trackers = {
         "wandb": ("wandb", f"project=p,mode=offline,dir={tmp_path}"), "tensorboard": ("tensorboardX", f"{tmp_path}/tb"),
         "mlflow": ("alembic", f"tracking_uri=sqlite:///{tmp_path}/ml.db"),
