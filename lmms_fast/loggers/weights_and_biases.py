@@ -28,10 +28,11 @@ class WeightsAndBiases:
     def begin(self, run: Path, config: Mapping[str, Any], known: str | None) -> tuple[str, str | None]:
         """See `child.Tracker`."""
         options = self._settings.options
+        mode: Any = options.get("mode")  # one of wandb's words, checked with the flag
         self._run = wandb.init(
             project=options["project"], entity=options.get("entity"), name=options.get("name", run.name),
             group=options.get("group"), tags=self._settings.tags or None, dir=options.get("dir"), config=dict(config),
-            mode=options.get("mode"), job_type="eval", id=known, resume="allow" if known else None,
+            mode=mode, job_type="eval", id=known, resume="allow" if known else None,
             settings=wandb.Settings(console="off", save_code=False, disable_git=True, disable_code=True,
                                     x_disable_meta=True, x_disable_stats=True),
         )  # fmt: skip

@@ -46,7 +46,7 @@ def runs(tmp_path: Path) -> list[Path]:
 def test_markdown(runs: list[Path], capsys: pytest.CaptureFixture[str]) -> None:
     """One run with its counts; two as columns, headlines only."""
     with pytest.raises(SystemExit) as ended:
-        main(["report", *map(str, runs)])
+        main(["report", *map(str, runs), "--format", "md"])
     assert ended.value.code == 0
     assert capsys.readouterr().out.splitlines() == [
         r"| task | metric | org/A\_1 | org/B |", "| --- | --- | ---: | ---: |",
