@@ -16,7 +16,7 @@ from lmms_fast.metrics.rule import NONE, Options
 from lmms_fast.report import compare_check as check
 from lmms_fast.report.compare_check import Difference
 from lmms_fast.report.compare_pairs import CAUSES, Cause, Flip, Key, Pairs, by_category, scored
-from lmms_fast.report.compare_tests import Paired, Tested, holm, of_means, of_numbers
+from lmms_fast.report.compare_tests import Contrast, Paired, holm, of_means, of_numbers
 from lmms_fast.report.finished import FinishedRun
 from lmms_fast.tasks.spec import Task
 from lmms_fast.types import Scored
@@ -45,7 +45,7 @@ class TaskCompared:
     """Share of the samples in both without a score, in each run."""
     first: float | None
     second: float | None
-    tested: Tested | None
+    tested: Contrast | None
     adjusted: float | None
     """p by Holm's correction over all tests that were made together."""
     flips: Sequence[Flip]
@@ -189,11 +189,11 @@ class Measure:
         return next((one.value for one in aggregate(self.rule, samples, self.options)
                      if one.group is None and one.metric == self.metric), None)  # fmt: skip
 
-    def test(self) -> Tested | None:
+    def test(self) -> Contrast | None:
         """The difference (second − first); None where there is nothing to test."""
         keys = self.pairs.measured
         if self.rule == "mean":
-            return of_means(self._paired(keys), self.options.get("scale", 1))
+            return of_means(self._paired(keys), self.options.get("scale", 1), alone=self.alone)
         values = self.both(())
         scale = 1.0 if values is None else max(1.0, *map(abs, values))
         return of_numbers([self.clusters[key] for key in keys], self.both, scale)

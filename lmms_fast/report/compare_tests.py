@@ -16,6 +16,7 @@ A cluster is what was drawn together: the questions on one picture, the rotation
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import math
 from collections import defaultdict
@@ -30,7 +31,7 @@ BLOCKS = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
+class Contrast:
     """A difference with its 95 % interval."""
 
     difference: float
@@ -63,8 +64,11 @@ class Paired:
     cluster: Hashable
 
 
-def of_means(pairs: Sequence[Paired], scale: float = 1.0) -> Tested | None:
-    """The mean difference (second − first) of numbers from 0 to `scale`; None for fewer than two clusters."""
+def of_means(pairs: Sequence[Paired], scale: float = 1.0, *, alone: bool = False) -> Contrast | None:
+    """The mean difference (second − first) of numbers from 0 to `scale`; None for fewer than two clusters.
+
+    `alone`: the first are all 0 and nothing was measured, so the interval is that of the second's own mean.
+    """
     clusters = len({pair.cluster for pair in pairs})
     if clusters < 2:
         return None
@@ -72,7 +76,7 @@ def of_means(pairs: Sequence[Paired], scale: float = 1.0) -> Tested | None:
     if single and all({pair.first, pair.second} <= {0.0, scale} for pair in pairs):
         gained = sum(pair.second > pair.first for pair in pairs)
         lost = sum(pair.second < pair.first for pair in pairs)
-        return _right_or_wrong(gained, lost, len(pairs), scale)
+        return _right_or_wrong(gained, lost, len(pairs), scale, alone)
     difference = math.fsum(pair.second - pair.first for pair in pairs) / len(pairs)
     sums: defaultdict[Hashable, list[float]] = defaultdict(list)
     for pair in pairs:
@@ -83,17 +87,17 @@ def of_means(pairs: Sequence[Paired], scale: float = 1.0) -> Tested | None:
     return replace(found, low=max(found.low, -scale), high=min(found.high, scale))
 
 
-def _right_or_wrong(gained: int, lost: int, n: int, scale: float) -> Tested:
-    low, high = tango(gained, lost, n)
+def _right_or_wrong(gained: int, lost: int, n: int, scale: float, alone: bool) -> Contrast:
+    low, high = wilson(gained, n) if alone else tango(gained, lost, n)
     difference = (gained - lost) / n
     error = math.sqrt(max(0.0, gained + lost - n * difference**2)) / n or (high - low) / 2 / Z
-    return Tested(scale * difference, scale * low, scale * high, mcnemar(gained, lost), scale * error,
-                  "McNemar's exact test, Tango's interval", n)  # fmt: skip
+    return Contrast(scale * difference, scale * low, scale * high, mcnemar(gained, lost), scale * error,
+                    "Wilson's interval" if alone else "McNemar's exact test, Tango's interval", n)  # fmt: skip
 
 
 def of_numbers(
     clusters: Sequence[Hashable], number: Callable[[Collection[Hashable]], tuple[float, float] | None], scale: float
-) -> Tested | None:
+) -> Contrast | None:
     """The difference of two numbers over the same clusters. `number` gives both without the clusters named (none of
     them: the numbers themselves), None where there is none; then, and for fewer than two clusters, there is no test."""
     distinct = sorted(set(clusters), key=_shuffled)
@@ -117,15 +121,15 @@ def _shuffled(cluster: Hashable) -> bytes:
     return hashlib.blake2b(repr(cluster).encode(), digest_size=8).digest()
 
 
-def _by_t(difference: float, error: float, clusters: int, freedom: int, method: str, scale: float) -> Tested:
+def _by_t(difference: float, error: float, clusters: int, freedom: int, method: str, scale: float) -> Contrast:
     if error <= 1e-12 * scale:
         # Not one cluster differs from the others. That is no certainty: as for right and wrong, with as many units.
         low, high = (scale * bound for bound in tango(0, 0, clusters))
         p = 1.0 if abs(difference) <= 1e-12 * scale else min(1.0, 2 * 0.5**clusters)
-        return Tested(difference, difference + low, difference + high, p, (high - low) / 2 / Z, method, clusters)
+        return Contrast(difference, difference + low, difference + high, p, (high - low) / 2 / Z, method, clusters)
     reach = error * t_quantile((1 + LEVEL) / 2, freedom)
     p = t_two_sided(difference / error, freedom)
-    return Tested(difference, difference - reach, difference + reach, p, error, method, clusters)
+    return Contrast(difference, difference - reach, difference + reach, p, error, method, clusters)
 
 
 def mcnemar(gained: int, lost: int) -> float:
@@ -153,6 +157,12 @@ def tango(gained: int, lost: int, n: int) -> tuple[float, float]:
     return _solve(score, Z, -1.0, estimate), _solve(score, -Z, estimate, 1.0)
 
 
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """Score interval of one proportion (1927)."""
+    middle, reach = right + Z * Z / 2, Z * math.sqrt(right * (n - right) / n + Z * Z / 4)
+    return (middle - reach) / (n + Z * Z), (middle + reach) / (n + Z * Z)
+
+
 def _solve(falling: Callable[[float], float], value: float, low: float, high: float) -> float:
     for _ in range(60):
         middle = (low + high) / 2
@@ -175,6 +185,7 @@ def t_two_sided(t: float, freedom: float) -> float:
     return _incomplete_beta(freedom / (freedom + t * t), freedom / 2, 0.5)
 
 
+@functools.cache
 def t_quantile(chance: float, freedom: float) -> float:
     """Where Student's t has the share `chance`, of at least one half, below it."""
     return -_solve(lambda t: 1 - t_two_sided(t, freedom) / 2 if t < 0 else 0.0, chance, -1e4, 0.0)

@@ -30,7 +30,7 @@ from lmms_fast.report.compare import LOWER_IS_BETTER, Measure, measure_of, refus
 from lmms_fast.report.compare_check import Difference
 from lmms_fast.report.compare_pairs import Flip, Pairs
 from lmms_fast.report.compare_show import escaped, number, rows
-from lmms_fast.report.compare_tests import Tested
+from lmms_fast.report.compare_tests import Contrast
 from lmms_fast.report.finished import FinishedRun
 from lmms_fast.tasks.spec import Task
 
@@ -177,7 +177,7 @@ def _drop(pairs: Pairs, task: Task | None, limits: Limits, strict: bool) -> Rule
     if tested is None or values is None:
         return Ruled(pairs.task, "max_drop", "inconclusive", _untested(pairs))
     sign = -1.0 if measure.metric in LOWER_IS_BETTER else 1.0
-    verdict, more = _held(tested, sign, -allowed, strict, len(pairs.measured))
+    verdict, more = held(tested, sign, -allowed, strict=strict, n=len(pairs.measured))
     return Ruled(
         pairs.task, "max_drop", verdict,
         f"{measure.metric} {number(values[0])} → {number(values[1])}, {tested.difference:+.4f} "
@@ -192,7 +192,8 @@ def _least(alone: Pairs, task: Task | None, limits: Limits, strict: bool) -> Rul
     if tested is None:
         return Ruled(alone.task, "min", "inconclusive", _untested(alone))
     lower = measure.metric in LOWER_IS_BETTER
-    verdict, more = _held(tested, -1.0 if lower else 1.0, -wanted if lower else wanted, strict, len(alone.measured))
+    sign = -1.0 if lower else 1.0
+    verdict, more = held(tested, sign, sign * wanted, strict=strict, n=len(alone.measured))
     return Ruled(
         alone.task, "min", verdict,
         f"{measure.metric} {tested.difference:.4f} (95 %: {tested.low:.4f} … {tested.high:.4f}, "
@@ -200,7 +201,7 @@ def _least(alone: Pairs, task: Task | None, limits: Limits, strict: bool) -> Rul
     )  # fmt: skip
 
 
-def _of_itself(measure: Measure) -> Tested | None:
+def _of_itself(measure: Measure) -> Contrast | None:
     """A score as its difference to nothing at all, which has the interval of the score."""
     return replace(measure, alone=True).test()
 
@@ -210,7 +211,7 @@ def _untested(pairs: Pairs) -> str:
             "samples have a score)")  # fmt: skip
 
 
-def _held(tested: Tested, sign: float, limit: float, strict: bool, n: int) -> tuple[Verdict, str]:
+def held(tested: Contrast, sign: float, limit: float, *, strict: bool, n: int) -> tuple[Verdict, str]:
     """The verdict on `sign` × number ≥ `limit`, and what it would take where there is none."""
     value = sign * tested.difference
     low, high = sorted((sign * tested.low, sign * tested.high))
