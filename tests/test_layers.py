@@ -17,7 +17,7 @@ LEVEL = {
     "report": 4, "bridge": 4,
     "pipeline": 5, "parity": 5,
     "api": 6,
-    "cli": 7,
+    "cli": 7, "testing": 7,
 }  # fmt: skip
 
 

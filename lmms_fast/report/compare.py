@@ -232,6 +232,17 @@ def measure_of(pairs: Pairs, task: Task | None, metric: str | None = None) -> Me
     raise UsageError(f"{pairs.task}: has no metric '{metric}'; it has {', '.join(known)}.")
 
 
+def alone(
+    run: FinishedRun, name: str, metric: str | None = None, task: Task | None = None, include: Sequence[Path] = ()
+) -> Measure:
+    """A task's number in one run, whose test is its interval. `task`: its file as it was, where that is known already.
+
+    Raises UsageError for a metric that the task lacks.
+    """
+    task = task or check.definitions(run, include).get(name)
+    return replace(measure_of(Pairs(run, run, name), task, metric), alone=True)
+
+
 def as_json(found: Comparison) -> dict[str, Any]:
     """What `compare --json` prints."""
     return {

@@ -16,7 +16,7 @@ is just allowed fails in 2.5 % of the cases.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 from xml.etree import ElementTree
@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lmms_fast.errors import EXIT_GATE_FAILED, EXIT_INCONCLUSIVE, EXIT_OK, UsageError
 from lmms_fast.report import compare_check as check
-from lmms_fast.report.compare import LOWER_IS_BETTER, Measure, measure_of, refusal
+from lmms_fast.report.compare import LOWER_IS_BETTER, Measure, alone, measure_of, refusal
 from lmms_fast.report.compare_check import Difference
 from lmms_fast.report.compare_pairs import Flip, Pairs
 from lmms_fast.report.compare_show import escaped, number, rows
@@ -165,7 +165,7 @@ def gate(
             else:
                 rules.append(Ruled(name, "max_drop", "inconclusive", f"{baseline.path} has no such task"))
         if one.min is not None:
-            rules.append(_least(Pairs(run, run, name), task, one, policy.strict))
+            rules.append(_least(alone(run, name, one.metric, task), one, policy.strict))
         rules += _measured([each for each in (run, baseline) if each is not None], name, one)
     return Gate(run, baseline, differences, rules, worse)
 
@@ -186,24 +186,18 @@ def _drop(pairs: Pairs, task: Task | None, limits: Limits, strict: bool) -> Rule
     )  # fmt: skip
 
 
-def _least(alone: Pairs, task: Task | None, limits: Limits, strict: bool) -> Ruled:
-    measure = measure_of(alone, task, limits.metric)
-    tested, wanted = _of_itself(measure), limits.min or 0.0
+def _least(measure: Measure, limits: Limits, strict: bool) -> Ruled:
+    pairs, tested, wanted = measure.pairs, measure.test(), limits.min or 0.0
     if tested is None:
-        return Ruled(alone.task, "min", "inconclusive", _untested(alone))
+        return Ruled(pairs.task, "min", "inconclusive", _untested(pairs))
     lower = measure.metric in LOWER_IS_BETTER
     sign = -1.0 if lower else 1.0
-    verdict, more = held(tested, sign, sign * wanted, strict=strict, n=len(alone.measured))
+    verdict, more = held(tested, sign, sign * wanted, strict=strict, n=len(pairs.measured))
     return Ruled(
-        alone.task, "min", verdict,
+        pairs.task, "min", verdict,
         f"{measure.metric} {tested.difference:.4f} (95 %: {tested.low:.4f} … {tested.high:.4f}, "
-        f"n = {len(alone.measured)}); {'at most' if lower else 'at least'} {wanted:g} is asked for{more}",
+        f"n = {len(pairs.measured)}); {'at most' if lower else 'at least'} {wanted:g} is asked for{more}",
     )  # fmt: skip
-
-
-def _of_itself(measure: Measure) -> Contrast | None:
-    """A score as its difference to nothing at all, which has the interval of the score."""
-    return replace(measure, alone=True).test()
 
 
 def _untested(pairs: Pairs) -> str:
