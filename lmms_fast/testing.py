@@ -81,15 +81,17 @@ def lmms_fast_score(task: str, endpoint: str = "local", *, metric: str | None = 
     from lmms_fast.api import evaluate  # noqa: PLC0415
     from lmms_fast.config.spec import make_spec  # noqa: PLC0415
     from lmms_fast.errors import UsageError  # noqa: PLC0415
+    from lmms_fast.tasks.catalog import Catalog  # noqa: PLC0415
 
     out = Path(options.pop("output_dir", None) or tempfile.mkdtemp(prefix="lmms-fast-"))
-    allowed = make_spec({"tasks": task, **options}).max_failures
-    result = evaluate(task, endpoint, output_dir=out, **options)
-    if len(result.tasks) != 1:
-        raise UsageError(f"{task}: is {', '.join(result.tasks)}; name one of them.")
-    found = _measured(next(iter(result.tasks)), out, metric)
+    spec = make_spec({"tasks": task, **options})
+    names = [one.task for one in Catalog(spec.include_path).select(spec.tasks).tasks]
+    if len(names) != 1:
+        raise UsageError(f"{task}: is {', '.join(names)}; name one of them.")
+    evaluate(task, endpoint, output_dir=out, **options)
+    found = _measured(names[0], out, metric)
     missing, total = found.not_measured, found.not_measured + found.n
-    if missing > (allowed * total if allowed < 1 else allowed):
+    if missing > (spec.max_failures * total if spec.max_failures < 1 else spec.max_failures):
         raise AssertionError("\n".join([f"{missing} of {total} samples could not be measured", *found.told()]))
     return found
 
