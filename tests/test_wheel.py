@@ -31,6 +31,7 @@ def test_tasks_and_model_are_inside(wheel: Path) -> None:
              if "__pycache__" not in path.parts}  # fmt: skip
     assert tasks <= names
     assert {"lmms_fast/tiny/model/model.safetensors", "lmms_fast/py.typed"} <= names
+    assert {"lmms_fast/report/compare_page.html", "lmms_fast/report/compare_page.css"} <= names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "tasks/"))]
 
 

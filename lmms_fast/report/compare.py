@@ -15,14 +15,17 @@ from lmms_fast.metrics import aggregate
 from lmms_fast.metrics.rule import NONE, Options
 from lmms_fast.report import compare_check as check
 from lmms_fast.report.compare_check import Difference
-from lmms_fast.report.compare_pairs import CAUSES, Cause, Flip, Key, Pairs, by_category, scored
-from lmms_fast.report.compare_tests import Contrast, Paired, holm, of_means, of_numbers
+from lmms_fast.report.compare_pairs import CAUSES, Cause, Flip, Key, Pairs, by_category
+from lmms_fast.report.compare_tests import BLOCKS, Contrast, Paired, holm, of_means, of_numbers
 from lmms_fast.report.finished import FinishedRun
 from lmms_fast.tasks.spec import Task
 from lmms_fast.types import Scored
 
 LOWER_IS_BETTER = frozenset({"wer"})
 """Metrics of which less is more."""
+_SLOW = frozenset({"captions"})
+"""Aggregations that take seconds, of which fewer are made."""
+_FEW_BLOCKS = 20
 _MEAN = "mean score"
 _SIGNIFICANT = 0.05
 
@@ -178,8 +181,9 @@ class Measure:
     def both(self, without: Collection[Hashable]) -> tuple[float, float] | None:
         """The number in both runs, without the samples of some clusters; None where one of them has none."""
         keys = [key for key in self.pairs.measured if self.clusters[key] not in without]
-        second = self.of([scored(self.pairs.second[key]) for key in keys])
-        first = 0.0 if self.alone else self.of([scored(self.pairs.first[key]) for key in keys])
+        before, after = self.pairs.scored
+        second = self.of([after[key] for key in keys])
+        first = 0.0 if self.alone else self.of([before[key] for key in keys])
         return None if first is None or second is None else (first, second)
 
     def of(self, samples: Sequence[Scored]) -> float | None:
@@ -196,14 +200,15 @@ class Measure:
             return of_means(self._paired(keys), self.options.get("scale", 1), alone=self.alone)
         values = self.both(())
         scale = 1.0 if values is None else max(1.0, *map(abs, values))
-        return of_numbers([self.clusters[key] for key in keys], self.both, scale)
+        blocks = _FEW_BLOCKS if self.rule in _SLOW else BLOCKS
+        return of_numbers([self.clusters[key] for key in keys], self.both, scale, blocks)
 
     def _paired(self, keys: Sequence[Key]) -> list[Paired]:
         """Each sample's two numbers, repeats averaged as the mean over samples does."""
         part, scale = self.options.get("part"), self.options.get("scale", 1)
         numbers: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
         for key in keys:
-            one, other = (scored(lines[key]).part(part) for lines in (self.pairs.first, self.pairs.second))
+            one, other = (side[key].part(part) for side in self.pairs.scored)
             if one is not None and other is not None:
                 numbers[key[0], self.clusters[key]].append((0.0 if self.alone else scale * one, scale * other))
         return [
@@ -220,8 +225,8 @@ def measure_of(pairs: Pairs, task: Task | None, metric: str | None = None) -> Me
                              f"hand as it was; leave out the metric '{metric}'.")  # fmt: skip
         note = "its definition is not at hand as it was, so this is the mean of its samples' scores"
         return Measure(pairs, metric or _MEAN, "mean", {"metric": metric or _MEAN}, pairs.clusters(None),
-                       note if pairs.measured else "nothing was measured in both runs")  # fmt: skip
-    samples = [scored(pairs.first[key]) for key in pairs.measured]
+                       note if pairs.measured else "no sample has a score of its own in both runs")  # fmt: skip
+    samples = list(pairs.scored[0].values())
     known: list[str] = []
     for report in task.report:
         names = dict.fromkeys(one.metric for one in aggregate(report.name, samples, report.options)

@@ -9,7 +9,7 @@ import base64
 import contextlib
 import hashlib
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +17,15 @@ from lmms_fast.data.feed import Selection, feed_task
 from lmms_fast.data.source import open_source
 from lmms_fast.errors import LmmsFastError
 from lmms_fast.journal.rundir import recorded_spec
-from lmms_fast.media.encode import BadMedia, to_send
+from lmms_fast.media.encode import BadMedia, digest, to_send
+from lmms_fast.media.policy import Policy, parse_policy
 from lmms_fast.report.compare import Comparison, RunCompared, TaskCompared
 from lmms_fast.report.compare_check import definitions
 from lmms_fast.report.compare_pairs import CAUSES, Flip, Key, Line, pictures
 from lmms_fast.report.compare_show import COLUMNS, cells, number, remarks, title
 from lmms_fast.report.finished import FinishedRun
 from lmms_fast.tasks.spec import Task
-from lmms_fast.types import Media
+from lmms_fast.types import Media, Message
 
 _HERE = Path(__file__).parent
 _SIDE = 480  # pixels of a picture on the page
@@ -132,29 +133,34 @@ def _seen(
     if task is None:
         return {}, "Its pictures are not shown: the task's definition is not at hand as it was."
     found: dict[str, list[str]] = {}
-    recorded = recorded_spec(run.path, run.manifest).get("data_dir")
+    asked = {flip.key[0]: frozenset(pictures(flip.first)) for flip in flips}
+    spec = recorded_spec(run.path, run.manifest)
+    policy, recorded = parse_policy(spec.get("image")), spec.get("data_dir")
     folder = data_dir or (None if recorded is None else Path(recorded))
     if task.hooks:
         return {}, "Its pictures are not shown: they need the task's own code, which is not run here."
     try:
         for fed in feed_task(task, open_source(task, folder), Selection(sample_ids=frozenset(wanted)), lambda _: False):
             if fed.sample.repeat == 0 and fed.failure is None:
-                found[fed.sample.id] = list(_thumbnails(fed.sample.messages))
+                found[fed.sample.id] = list(_thumbnails(fed.sample.messages, policy, asked.get(fed.sample.id, ())))
             if found.keys() >= wanted:
                 break
     except LmmsFastError:
         return found, "Its pictures are not shown: the data are not at hand (--data-dir DIR)."
-    return found, "Its pictures could not be shown."
+    return found, "Its pictures are not shown: the data have other ones now."
 
 
-def _thumbnails(messages: Sequence[Any]) -> Iterator[str]:
+def _thumbnails(messages: Sequence[Message], policy: Policy, asked: Collection[str]) -> Iterator[str]:
+    """Of the pictures that were asked about, by their digests."""
     from PIL import Image  # noqa: PLC0415
 
     for message in messages:
         for part in message.parts:
             if isinstance(part, Media):
                 with contextlib.suppress(BadMedia, OSError, ValueError, Image.DecompressionBombError):
-                    yield _thumbnail(to_send(part.read()).data)
+                    sent = to_send(part.read(), policy).data
+                    if digest(sent) in asked:
+                        yield _thumbnail(sent)
 
 
 def _thumbnail(data: bytes) -> str:

@@ -75,24 +75,33 @@ class Pairs:
         """Those with a score in both."""
         return [key for key in self.keys if None not in (self.first[key]["score"], self.second[key]["score"])]
 
+    @cached_property
+    def scored(self) -> tuple[dict[Key, Scored], dict[Key, Scored]]:
+        """The samples measured in both, as the aggregations see them."""
+        first, second = ({key: scored(lines[key]) for key in self.measured} for lines in (self.first, self.second))
+        return first, second
+
     def clusters(self, aggregator: str | None) -> dict[Key, str]:
         """What each sample was drawn together with: questions on the same picture, repeats of one question, and
-        samples that the aggregation counts together. A picture that all samples have (an example in the prompt) joins
-        none."""
-        columns = _UNITS.get(aggregator or "", ())
-        shown = {key: pictures(self.first[key]) for key in self.keys}
-        times = Counter(name for names in shown.values() for name in set(names))
-        ids = len({id for id, _ in self.keys})
-        joined = _Joined()
-        for key in self.keys:
-            line = self.first[key]
-            marks = [f"id {key[0]}"]
-            marks += [f"picture {name}" for name in shown[key] if times[name] < len(self.keys) or ids == 1]
-            if columns and all(column in line["groups"] for column in columns):
-                marks.append("unit " + " / ".join(line["groups"][column] for column in columns))
-            for mark in marks[1:]:
-                joined.join(marks[0], mark)
-        return {key: joined.root(f"id {key[0]}") for key in self.keys}
+        samples that the aggregation counts together.
+
+        A picture that all samples have (an example in the prompt) joins none. Where more than half of the samples would
+        be one cluster (pictures that were drawn at random for each question), only equal sets of pictures join.
+        """
+        shown = {key: frozenset(pictures(self.first[key])) for key in self.keys}
+        everywhere = frozenset.intersection(*shown.values()) if shown else frozenset()
+        units = {key: self._unit(key, _UNITS.get(aggregator or "", ())) for key in self.keys}
+        found = _joined({key: [*units[key], *(shown[key] - everywhere)] for key in self.keys})
+        if found and 2 * max(Counter(found.values()).values()) > len(found):
+            sets = {key: ["set " + " ".join(sorted(names))] if (names := shown[key] - everywhere) else []
+                    for key in self.keys}  # fmt: skip
+            found = _joined({key: [*units[key], *sets[key]] for key in self.keys})
+        return found
+
+    def _unit(self, key: Key, columns: Sequence[str]) -> list[str]:
+        groups = self.first[key]["groups"]
+        whole = columns and all(column in groups for column in columns)
+        return ["unit " + " / ".join(groups[column] for column in columns)] if whole else []
 
     def flips(self) -> list[Flip]:
         """What came out otherwise."""
@@ -103,22 +112,20 @@ class Pairs:
         ]
 
 
-class _Joined:
-    """Sets that grow together."""
+def _joined(marks: Mapping[Key, Sequence[str]]) -> dict[Key, str]:
+    """Samples that share an id or a mark, directly or by way of others, under one name."""
+    above: dict[str, str] = {}
 
-    def __init__(self) -> None:
-        self._above: dict[str, str] = {}
-
-    def root(self, name: str) -> str:
-        path = []
-        while (above := self._above.get(name, name)) != name:
-            path.append(name)
-            name = above
-        self._above |= dict.fromkeys(path, name)
+    def root(name: str) -> str:
+        while (higher := above.setdefault(name, name)) != name:
+            above[name] = above.get(higher, higher)
+            name = higher
         return name
 
-    def join(self, one: str, other: str) -> None:
-        self._above[self.root(one)] = self.root(other)
+    for (id, _), names in marks.items():
+        for name in names:
+            above[root(f"mark {name}")] = root(f"id {id}")
+    return {key: root(f"id {key[0]}") for key in marks}
 
 
 def _lines(run: FinishedRun, task: str) -> dict[Key, Line]:
@@ -126,8 +133,9 @@ def _lines(run: FinishedRun, task: str) -> dict[Key, Line]:
 
 
 def pictures(line: Line) -> list[str]:
-    """Digests of what a sample shows."""
-    return [part["image"] for message in line["messages"] for part in message["parts"] if isinstance(part, dict)]
+    """Digests of what a sample shows; none of a picture that could not be read."""
+    return [part["image"] for message in line["messages"] for part in message["parts"]
+            if isinstance(part, dict) and part["image"] != "?"]  # fmt: skip
 
 
 def scored(line: Line) -> Scored:

@@ -96,15 +96,19 @@ def _right_or_wrong(gained: int, lost: int, n: int, scale: float, alone: bool) -
 
 
 def of_numbers(
-    clusters: Sequence[Hashable], number: Callable[[Collection[Hashable]], tuple[float, float] | None], scale: float
-) -> Contrast | None:
-    """The difference of two numbers over the same clusters. `number` gives both without the clusters named (none of
-    them: the numbers themselves), None where there is none; then, and for fewer than two clusters, there is no test."""
+    clusters: Sequence[Hashable], number: Callable[[Collection[Hashable]], tuple[float, float] | None], scale: float,
+    blocks: int = BLOCKS,
+) -> Contrast | None:  # fmt: skip
+    """The difference of two numbers over the same clusters, which are put into so many `blocks` at most.
+
+    `number` gives both without the clusters named (none of them: the numbers themselves), None where there is none;
+    then, and for fewer than two clusters, there is no test.
+    """
     distinct = sorted(set(clusters), key=_shuffled)
     whole = number(())
     if len(distinct) < 2 or whole is None:
         return None
-    count = min(BLOCKS, len(distinct))
+    count = min(blocks, len(distinct))
     without = []
     for block in range(count):
         found = number(frozenset(distinct[block::count]))

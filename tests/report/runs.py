@@ -44,12 +44,17 @@ def asked(
     return open_run(out)
 
 
-def broken_prompt(folder: Path, task: str = "smoke_count") -> Path:
-    """A copy of a smoke task that has lost its instruction."""
+def copied(folder: Path, task: str = "smoke_count") -> Path:
+    """A copy of a smoke task."""
     folder.mkdir(parents=True)
     for name in ("_smoke.yaml", f"{task}.parquet", f"{task}.yaml"):
         shutil.copy(bundled_dir() / "smoke" / name, folder / name)
-    path = folder / f"{task}.yaml"
+    return folder / f"{task}.yaml"
+
+
+def broken_prompt(folder: Path, task: str = "smoke_count") -> Path:
+    """A copy of a smoke task that has lost its instruction."""
+    path = copied(folder, task)
     text = path.read_text().replace("\\nAnswer the question using a single word or phrase.", "")
     path.write_text(text)
     return path

@@ -11,6 +11,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from aiohttp import web
 
@@ -20,7 +22,7 @@ from lmms_fast.report.compare_check import definitions
 from lmms_fast.report.compare_page import page
 from lmms_fast.report.compare_pairs import Pairs, cause
 from lmms_fast.report.compare_show import escaped, markdown
-from tests.report.runs import asked, broken_prompt, line, written
+from tests.report.runs import asked, broken_prompt, copied, line, written
 from tests.servers.stand_in import StandIn, completion
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'`{{7*7}}|[x](javascript:alert(3))"
@@ -89,6 +91,10 @@ def test_clusters(tmp_path: Path) -> None:
     assert clusters["6", 0] == clusters["6", 1]
     assert len(set(clusters.values())) == 4
     assert len(set(found.clusters("circular").values())) == 3
+    # Pictures drawn at random join all in the end; then only equal sets do.
+    chain = [line(str(number), 1.0, pictures=[f"p{number // 2}", f"p{number // 2 + 1}"]) for number in range(40)]
+    run = written(tmp_path / "b", chain)
+    assert len(set(Pairs(run, run, "t").clusters(None).values())) == 20
 
 
 # May they be compared?
@@ -349,6 +355,38 @@ def test_hostile_strings_stay_text(tmp_path: Path) -> None:
     rows = [row for row in text.splitlines() if row.startswith("| \\<script")]
     assert len(rows) == 6
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {5}
+
+
+def test_what_a_terminal_is_shown_obeys_nobody(tmp_path: Path) -> None:
+    """No escape codes, and no line that begins as a CI runner's command does."""
+    odd = "\x1b[2J\n::error::x\u202e"
+    lines = [[line(f"{number}{odd}", score, groups={odd: odd + str(number)}) for number in range(6)]
+             for score in (1.0, 0.0)]  # fmt: skip
+    for name, one in zip("ab", lines, strict=True):
+        written(tmp_path / name, one if name == "a" else [*one, line(f"x{odd}", 1.0)])
+    for words in (["compare", str(tmp_path / "a"), str(tmp_path / "b"), "--anyway"],
+                  ["gate", str(tmp_path / "b"), "--baseline", str(tmp_path / "a"), "--max-drop", "0"]):  # fmt: skip
+        done = lmms_fast(*words)
+        said = done.stdout + done.stderr
+        assert "::error::" in said
+        assert not re.search("[\x1b\u202e]|^::", said, re.MULTILINE)
+
+
+def test_pictures_are_those_that_were_asked_about(tmp_path: Path, stand_in: StandIn) -> None:
+    """Not what the data hold now under the same id."""
+    path = copied(tmp_path / "tasks")
+    before = asked(stand_in, tmp_path / "before", task=str(path))
+    after = asked(stand_in, tmp_path / "after", lambda id, gold: "9" if id < "count-003" else None, task=str(path))
+    found = compare([before, after])
+    assert page(found).count("data:image/jpeg;base64,") == 3
+    data = path.with_suffix(".parquet")
+    rows = pq.read_table(data).to_pylist()
+    rows[0]["image"] = rows[9]["image"]
+    pq.write_table(pa.Table.from_pylist(rows), data)
+    assert page(found).count("data:image/jpeg;base64,") == 2
+    assert page(found).count("the data have other ones now") == 1
+    data.unlink()
+    assert page(found).count("the data are not at hand") == 3
 
 
 def test_escaping_of_markdown() -> None:
