@@ -196,7 +196,7 @@ def test_a_broken_prompt_is_caught(served: str, tmp_path: Path, capsys: pytest.C
     code, said, _ = command("gate", after, "--baseline", before, *limits, "--anyway")
     assert code == 3
     assert "fail  smoke_choice" in said
-    assert float(lmms_fast_score("smoke_choice", served, limit=20)) >= 0.9
+    assert float(lmms_fast_score("smoke_choice", served, limit=20, output_dir=tmp_path / "t")) >= 0.9
 
 
 def test_the_same_scores_again(served: str, tmp_path: Path) -> None:

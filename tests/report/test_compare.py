@@ -294,6 +294,8 @@ def test_a_worse_server_is_found_with_the_causes(tmp_path: Path, stand_in: Stand
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["runs"][0]["tasks"]["smoke_count"]
     assert found["verdict"] == "worse"
+    assert found["baseline"] == before.results["tasks"]["smoke_count"]["aggregates"][0]["value"]
+    assert found["value"] == after.results["tasks"]["smoke_count"]["aggregates"][0]["value"]
     assert found["causes"] == {"not measured": {"one_side": 2}, "truncation": {"worse": 3}, "parser": {"worse": 3},
                                "model": {"worse": 12}}  # fmt: skip
     assert found["value"] == pytest.approx(60 / 78)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import tomllib
 from pathlib import Path
 
@@ -16,6 +17,14 @@ from tests.report.runs import asked
 from tests.servers.stand_in import StandIn
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _runs_go_with_the_test(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes into the temporary directory goes into the test's own, here and in processes below."""
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "runs"))
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "runs"))
 
 
 def _first_wrong(id: str, gold: str) -> str | None:
