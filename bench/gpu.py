@@ -32,7 +32,7 @@ import pyarrow.parquet as pq
 
 from bench import work
 from bench.measure import machine, publish, run
-from lmms_fast.server import kept
+from lmms_fast.server import kept, tune
 from lmms_fast.server.command import installed
 from lmms_fast.server.launch import launch
 from lmms_fast.server.spec import ServerSpec
@@ -175,12 +175,19 @@ async def main() -> None:
         tasks = {name: write_task(base / "tasks", name, one, counts[name]) for name, one in asked.items()}
         print(f"a model of {size / 1e9:.2f} billion parameters is starting", file=sys.stderr, flush=True)
         stack.callback(lambda: [kept.stop(one) for one in kept.running()])
-        spec = ServerSpec(str(base / "model"), tp=options.tp, dp=options.dp, extra_args=SERVER_ARGS)
+        one = ServerSpec(str(base / "model"), tp=options.tp, extra_args=SERVER_ARGS)
+        specs = tune.replicas(one, options.dp, installed()[0], tune.devices())
         started = time.monotonic()
-        async with await launch(spec, log_path=base / "server.log", notify=lambda _: None,
-                                requests=sum(counts.values())) as server:  # fmt: skip
-            await server.ready()
-            server.keep()
+        async with contextlib.AsyncExitStack() as servers:
+            launched = [
+                await servers.enter_async_context(await launch(
+                    spec, log_path=base / f"server{spec.replica}.log", notify=lambda _: None,
+                    requests=sum(counts.values()) // options.dp,
+                )) for spec in specs
+            ]  # fmt: skip
+            for server in launched:
+                await server.ready()
+                server.keep()
             start_s = time.monotonic() - started
             found = {name: evaluate(tasks[name], base / "model", options, counts[name] * one.answer_tokens)
                      for name, one in asked.items()}  # fmt: skip

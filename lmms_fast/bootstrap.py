@@ -43,7 +43,8 @@ USAGE = """\
 usage: python3 -m lmms_fast.bootstrap [-v] COMMAND [ARGUMENTS]
 
   smoke [ARGUMENTS]   set up, then: lmms-fast eval --endpoint local --tasks smoke ARGUMENTS
-  test [ARGUMENTS]    set up with the development tools, then: ruff, mypy, pytest ARGUMENTS
+  test [ARGUMENTS]    set up with the development tools, then: ruff, mypy, pytest ARGUMENTS; as root on Debian
+                      without Chromium, it is installed first (apt-get, a minute at most), for the tests of pages
   lint                set up with the development tools, then: ruff, mypy
   audit               set up with the development tools, then: pip-audit, the fuzz tests with many examples, long tests
   install             set up only
@@ -59,6 +60,10 @@ EXIT_CANNOT_TELL = 3
 FUZZ_TIMES = 40
 """How many times the examples of an ordinary test run `audit` tries."""
 TAIL_LINES = 30
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+"""What the tests of pages look for."""
+BROWSER_S = 50
+"""To fetch it; what dpkg then does takes some seconds and is not broken off, since that leaves a broken system."""
 
 
 class SetupError(Exception):
@@ -235,6 +240,14 @@ def diagnose(output: str) -> str | None:
     return next((cause for phrases, cause in CAUSES if any(phrase in lower for phrase in phrases)), None)
 
 
+def browser_commands(found: Sequence[str], is_root: bool) -> list[list[str]]:
+    """How to get a browser; nothing where there is one, or no way to. `found`: programs that are there."""
+    if "apt-get" not in found or not is_root or any(name in found for name in BROWSERS):
+        return []
+    install = ["apt-get", "install", "--yes", "--no-install-recommends", "chromium"]
+    return [["apt-get", "update"], [*install, "--download-only"], install]
+
+
 @dataclass(frozen=True)
 class Audit:
     """What pip-audit found."""
@@ -360,7 +373,9 @@ def checks_of(request: Request) -> dict[str, list[str]]:
                 "fuzz": ["pytest", "tests/fuzz"], "long": ["pytest", "-m", "long"]}  # fmt: skip
     checks = {"ruff": ["ruff", "check", "."], "mypy": ["mypy"]}
     if request.command == "test":
-        checks["pytest"] = ["pytest", *request.arguments]
+        # Files in the order of tests/conftest.py: those that wait most come first.
+        workers = str(min(2, os.cpu_count() or 1))
+        checks["pytest"] = ["pytest", "-n", workers, "--dist", "loadfile", "--no-loadscope-reorder", *request.arguments]
     return checks
 
 
@@ -405,8 +420,41 @@ def main(argv: Sequence[str]) -> int:
     if request.command == "install":
         say(f"Installed; start it with {python.parent / 'lmms-fast'}")
         return 0
+    if request.command == "test":
+        _get_browser()
     environment = {"LMMS_FAST_FUZZ": str(FUZZ_TIMES)} if request.command == "audit" else {}
     return check(root, python, checks_of(request), environment)
+
+
+def _get_browser() -> None:
+    """A browser for the tests of pages; they are skipped, with the reason, where it cannot be had in a minute."""
+    found = [name for name in ("apt-get", *BROWSERS) if shutil.which(name)]
+    commands = browser_commands(found, os.geteuid() == 0)
+    if not commands:
+        if not set(found) & set(BROWSERS):
+            say("There is no Chromium, and no way to install it from here: the tests of pages are skipped.")
+        return
+    say(f"Installing Chromium for the tests of pages (fetched within {BROWSER_S} s, or not at all) ...")
+    end = time.monotonic() + BROWSER_S
+    for command in commands:
+        why = _ends_in_time(command, None if command == commands[-1] else max(1.0, end - time.monotonic()))
+        if why:
+            say(f"  {' '.join(command[:2])}: {why}; the tests of pages are skipped.")
+            return
+
+
+def _ends_in_time(command: Sequence[str], seconds: float | None) -> str | None:
+    """Why a command did not do its work; None where it did."""
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, encoding="utf-8", errors="replace", check=False,
+                              timeout=seconds)  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return "took too long"
+    except OSError as error:
+        return str(error)
+    return None if done.returncode == 0 else (done.stdout.strip() or "no output").splitlines()[-1][:300]
 
 
 def _audit(root: Path, command: Sequence[str]) -> int:

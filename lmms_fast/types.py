@@ -187,6 +187,8 @@ class Scored:
     answer: str | tuple[str | float, ...] | None = None
     """As in `Prediction`, for aggregations that compare answers over many samples (F1, CIDEr)."""
     target: tuple[str, ...] = ()
+    pictures: tuple[str, ...] = ()
+    """Their digests: samples that share one are not independent of each other."""
 
     def part(self, name: str | None) -> float | None:
         """The named number, `value` without a name or where the sample has no such part (bounds replace `value`)."""
@@ -210,6 +212,10 @@ class Aggregate:
     low: float | None = None
     """With samples that were not measured: the value if all of them were wrong, and if all were right."""
     high: float | None = None
+    interval: tuple[float, float] | None = None
+    """95 % of such intervals hold the value over all questions of the kind that was asked; of what was measured."""
+    method: str = ""
+    """How the interval was made (`metrics.interval`)."""
 
 
 @dataclass(frozen=True, slots=True)

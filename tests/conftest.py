@@ -11,6 +11,11 @@ from tests.servers.stand_in import StandIn
 from tests.servers.thread import served
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A real vLLM takes minutes to start again and again: with two processes one begins with that."""
+    items.sort(key=lambda item: item.get_closest_marker("vllm") is None)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _no_kept_servers_of_the_developer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A vLLM left running by hand must not be what the tests test."""

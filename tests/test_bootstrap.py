@@ -128,6 +128,25 @@ def test_each_command_has_its_checks() -> None:
     assert set(bootstrap.EXTRAS["audit"]) > set(bootstrap.EXTRAS["test"])
 
 
+def test_a_browser_is_installed_where_that_is_possible() -> None:
+    """With apt-get, by root, where there is none."""
+    update, fetch, install = bootstrap.browser_commands(["apt-get"], True)
+    assert update == ["apt-get", "update"]
+    assert fetch == [*install, "--download-only"]
+    assert install[-1] == "chromium"
+    for found, is_root in ((["apt-get"], False), ([], True), (["apt-get", "chromium"], True)):
+        assert bootstrap.browser_commands(found, is_root) == []
+
+
+def test_a_command_that_does_not_end_is_ended() -> None:
+    """And what went wrong is said in a line."""
+    said = bootstrap._ends_in_time
+    assert said([sys.executable, "-c", "pass"], 20) is None
+    assert said([sys.executable, "-c", "print('a'); print('b'); raise SystemExit(3)"], 20) == "b"
+    assert said([sys.executable, "-c", "import time; time.sleep(60)"], 0.1) == "took too long"
+    assert "No such file" in (said(["/nowhere/apt-get"], 20) or "")
+
+
 def test_what_an_audit_says() -> None:
     """Weaknesses a line each; a registry that knows nothing, and none, are no clean bill."""
     sound = '{"name": "a", "version": "1", "vulns": []}'

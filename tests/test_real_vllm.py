@@ -444,7 +444,9 @@ def test_a_kept_server_is_found_again_and_stopped(
     assert gone(family)
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=LONG), signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number", [pytest.param(signal.SIGINT, marks=LONG), pytest.param(signal.SIGTERM, marks=LONG), signal.SIGKILL]
+)
 def test_signals_while_it_answers_leave_nothing(tmp_path: Path, number: signal.Signals) -> None:
     """Ctrl-C, SIGTERM and `kill -9` in the middle: no process, no port, and what was answered is kept."""
     process = _start_eval(tmp_path / "r", "--tasks", "smoke_yesno", "--repeats", "200")

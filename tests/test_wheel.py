@@ -25,11 +25,13 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_tasks_and_model_are_inside(wheel: Path) -> None:
-    """Every task file, its data, the bundled model's weights; no tests, no benchmarks."""
+    """Every task file, its data, the bundled model's weights, the parts of pages; no tests, no benchmarks."""
     names = set(zipfile.ZipFile(wheel).namelist())
     tasks = {f"lmms_fast/_tasks/{path.relative_to(ROOT / 'tasks')}" for path in (ROOT / "tasks").rglob("*.*")
              if "__pycache__" not in path.parts}  # fmt: skip
-    assert tasks <= names
+    pages = {f"lmms_fast/report/page/{path.name}" for path in (ROOT / "lmms_fast" / "report" / "page").iterdir()}
+    assert tasks | pages <= names
+    assert {"lmms_fast/report/page/report.html", "lmms_fast/report/page/style.css"} <= pages
     assert {"lmms_fast/tiny/model/model.safetensors", "lmms_fast/py.typed"} <= names
     assert {"lmms_fast/report/compare_page.html", "lmms_fast/report/compare_page.css"} <= names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "tasks/"))]

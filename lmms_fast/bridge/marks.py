@@ -13,7 +13,7 @@ import math
 from argparse import Namespace
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from lmms_eval.filters.transformation import StripThinkingFilter
 from lmms_fast.bridge import network
 from lmms_fast.bridge.opened import chosen, open_task, quiet, reason, seeded
 from lmms_fast.errors import LmmsFastError, TaskError
-from lmms_fast.metrics.aggregate import mean_and_error
+from lmms_fast.metrics.interval import with_interval_of_mean
 from lmms_fast.tasks.foreign import Answer, Mark, Marks
 from lmms_fast.tasks.spec import Task
 from lmms_fast.types import Aggregate, Prediction
@@ -189,12 +189,14 @@ def _aggregated(
                 if value is not None:
                     beside[label] = orjson.loads(orjson.dumps(value, default=str, option=_AS_JSON))
                 continue
-            stderr, low, high = None, None, None
+            found = Aggregate(label, None, number, None, n, silent, failed)
             if function is get_aggregation("mean") and all(isinstance(one, bool | int | float) for one in values):
-                stderr = mean_and_error(enumerate(map(float, values)))[1]
-                if failed and len(values) == n and all(0 <= one <= 1 for one in values):
+                shares = all(0 <= one <= 1 for one in values)
+                found = with_interval_of_mean(found, list(map(float, values)), (0.0, 1.0) if shares else None)
+                if failed and len(values) == n and shares:
                     low, high = sum(values) / (n + failed), (sum(values) + failed) / (n + failed)
-            aggregates.append(Aggregate(label, None, number, stderr, n, silent, failed, low, high))
+                    found = replace(found, low=low, high=high)
+            aggregates.append(found)
     return aggregates, beside
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lmms_fast import __version__
-from lmms_fast.cli import compare, doctor, importing, parity, servers, tasks
+from lmms_fast.cli import compare, doctor, importing, parity, report, servers, tasks
 from lmms_fast.errors import EXIT_ERROR, LmmsFastError
 
 _EXIT_CODES = (
@@ -33,6 +33,8 @@ app.command("doctor")(doctor.doctor)
 app.command("gate")(compare.gate)
 app.command("import")(importing.import_answers)
 app.command("parity")(parity.parity)
+app.command("report")(report.report)
+app.command("view")(report.view)
 
 
 def _option(flag: str, text: str, *more: str) -> Any:
@@ -72,7 +74,7 @@ def evaluate(
     api_key_env: Annotated[str | None, _option("--api-key-env", "Environment variable that holds the key.")] = None,
     tp: Annotated[int | None, _option("--tp", "Local: tensor parallel size.")] = None,
     pp: Annotated[int | None, _option("--pp", "Local: pipeline parallel size.")] = None,
-    dp: Annotated[int | None, _option("--dp", "Local: data parallel size.")] = None,
+    dp: Annotated[int | None, _option("--dp", "Local: replicas, each a vLLM of its own on GPUs of its own.")] = None,
     max_model_len: Annotated[int | None, _option("--max-model-len", "Local: context length.")] = None,
     gpu_memory_utilization: Annotated[
         float | None, _option("--gpu-memory-utilization", "Local: share of the memory vLLM may take.")
@@ -97,6 +99,8 @@ def evaluate(
     ] = None,
     limit: Annotated[str | None, _option("--limit", "Samples per task: a number, or a share below 1.")] = None,
     sample_ids: Annotated[str | None, _option("--sample-ids", "Only these ids, comma-separated.")] = None,
+    shard: Annotated[str | None, _option("--shard", "One part of several that know nothing of each other, such as 2/8; "
+                                         "`lmms-fast merge` makes one run of all.")] = None,
     repeats: Annotated[int | None, _option("--repeats", "Ask every sample so many times.")] = None,
     seed: Annotated[int | None, _option("--seed", "Seed for sampling at temperature > 0. Default: 0.")] = None,
     system_prompt: Annotated[str | None, _option("--system-prompt", "System turn instead of the task's.")] = None,
@@ -253,6 +257,23 @@ def score(
     from lmms_fast.cli import execute
 
     raise typer.Exit(execute.score(run, flags, json=json))
+
+
+@app.command()
+def merge(
+    runs: Annotated[list[Path], typer.Argument(help="The run directories of all shards.")],
+    output_dir: Annotated[Path, _option("--output-dir", "Directory of the merged run; a new one.", "-o")],
+    include_path: Annotated[list[Path] | None, _option("--include-path", "Folder with task YAMLs of your own; "
+                                                       "hooks do not run.")] = None,
+) -> None:
+    """Make one run of the shards of one (`eval --shard 1/8` … `8/8`), as if it had never been in parts.
+
+    Refused where a shard is missing, twice, not complete, or of another model, task or setting.
+    """
+    from lmms_fast.cli import execute
+    from lmms_fast.pipeline.merge import merge as merged
+
+    execute.print_result(merged(runs, output_dir, include_path or ()))
 
 
 _server_args: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from itertools import islice
 from pathlib import Path
@@ -25,9 +26,6 @@ def list_tasks(
     into: Annotated[Path | None, typer.Option(help="With --markdown: write it between the marks of this file.")] = None,
 ) -> None:
     """All tasks and groups: samples, what is shown to the model, how it is scored."""
-    from rich.console import Console
-    from rich.table import Table
-
     from lmms_fast.tasks.catalog import Catalog
     from lmms_fast.tasks.page import COLUMNS, line_of, markdown_table, write_table
 
@@ -40,14 +38,15 @@ def list_tasks(
     if markdown:
         print(markdown_table(found))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in COLUMNS[:-1]:
-        table.add_column(column, no_wrap=True, justify="right" if column == "samples" else "left")
-    table.add_column("about", no_wrap=not sys.stdout.isatty())
-    for one in found:
-        line = line_of(one)
-        table.add_row(*line[:-1], one.about, style="bold" if not line[1] and not line[2] else None)
-    Console(width=None if sys.stdout.isatty() else 240).print(table)
+    rows = [(*COLUMNS[:-1], "about"), *((*line_of(one)[:-1], one.about) for one in found)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for number, row in enumerate(rows):
+        cells = [cell.rjust(width) if name == "samples" else cell.ljust(width)
+                 for name, cell, width in zip(rows[0], row, widths, strict=True)]  # fmt: skip
+        line = "  ".join(cells)[:room].rstrip()
+        is_head = number == 0 or not (row[1] or row[2])  # of the table, or of a group's tasks
+        print(f"\033[1m{line}\033[0m" if is_head and room else line)
 
 
 @app.command()

@@ -36,6 +36,7 @@ class RunSpec(BaseModel):
     image: str | None = None
     limit: str | None = None
     sample_ids: tuple[str, ...] = ()
+    shard: str | None = None
     repeats: int = Field(default=1, ge=1)
     seed: int = 0
     system_prompt: str | None = None

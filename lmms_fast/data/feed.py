@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
@@ -18,6 +19,21 @@ from lmms_fast.types import Doc, Failure, Sample
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several parts of the same work, which need not know of each other: a row, and all that is kept together
+    with it, is in one of them, the same one whenever and wherever it is asked."""
+
+    number: int
+    """From 1."""
+    of: int
+
+    def has(self, task: str, unit: Hashable) -> bool:
+        """Whether rows of a task's unit are in this part."""
+        drawn = hashlib.blake2b(f"{task}\0{unit}".encode(), digest_size=8).digest()
+        return int.from_bytes(drawn, "big") % self.of == self.number - 1
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """The part of every task that a run asks."""
 
@@ -29,6 +45,7 @@ class Selection:
     system_prompt: str | None = None
     allow_media_urls: bool = False
     """Whether media that rows name by http(s) address are fetched."""
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +68,16 @@ def parse_limit(text: str | None) -> float | None:
     if not (0 < value < 1 or (value >= 1 and value.is_integer())):
         raise UsageError(f"--limit {text}: give a whole number of samples (100) or a share below 1 (0.1).")
     return value
+
+
+def parse_shard(text: str | None) -> Shard | None:
+    """``2/8``: the second of eight parts. Raises UsageError."""
+    if text is None:
+        return None
+    number, sign, of = text.partition("/")
+    if not (sign and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+        raise UsageError(f"--shard {text}: write NUMBER/OF, from 1/OF to OF/OF, such as 2/8.")
+    return Shard(int(number), int(of))
 
 
 def rows_wanted(limit: float | None, count: int | None, task: str) -> int | None:
@@ -102,7 +129,8 @@ def _rows(task: Task, source: Source, selection: Selection, renderer: Renderer) 
             if not left[unit]:
                 del left[unit]
         taken += 1
-        yield row, doc
+        if selection.shard is None or selection.shard.has(task.task, renderer.unit(doc, row)):
+            yield row, doc
 
 
 def _whole_groups(source: Source, renderer: Renderer, limit: int) -> Counter[Hashable]:

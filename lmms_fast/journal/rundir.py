@@ -42,9 +42,9 @@ class RunDir:
         """The journal of what judges were asked about the answers, and what they said."""
         return self.path / "judgements.jsonl"
 
-    def server_log(self, role: str, number: int) -> Path:
+    def server_log(self, role: str, replica: int, number: int) -> Path:
         """Log of a vLLM that this run launched, as the model's or a judge's; `number` counts those that died before."""
-        name = "server" if role == "model" else f"{role}_server"
+        name = ("server" if role == "model" else f"{role}_server") + (f"_{replica}" if replica else "")
         return self.path / (f"{name}.{number}.log" if number else f"{name}.log")
 
     def samples(self, task: str) -> Path:

@@ -199,7 +199,7 @@ def _webp(data: bytes) -> Header | None:
     if len(data) < 30:
         return None
     doubts: list[Doubt] = []
-    if int.from_bytes(data[4:8], "little") + 8 > len(data) + 1:
+    if int.from_bytes(data[4:8], "little") + 8 > len(data):
         doubts.append("end")
     if kind == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")

@@ -3,6 +3,7 @@
     text ──strip_reasoning──▶ text ──extractor──▶ … ──extractor──▶ Prediction ──matcher──▶ Score      one sample
                                                     text ──judge──▶ reply ──reader──▶ Prediction or Score
     Scored, Scored, … ──aggregator──▶ Aggregate, …                                                    one task
+                    ──interval──▶ with standard errors and 95 % intervals
     Aggregate, … ──group_mean──▶ Aggregate                                                            one group
 
 - `rule.py`       what a rule is: a function, its options and their check
@@ -22,8 +23,10 @@
 - `captions.py`   CIDEr, BLEU and ROUGE-L of captions; `tokenise.py`: their words
 - `aggregate.py`  means, by group too, plain or macro; the mean of a group of tasks. `grouped.py`: over samples that
   count together (pairs, rotations, triplets). `aggregate_published.py`: F1, and what single benchmarks report
-- `repeated.py`   several answers to one question: pass@k, majority. `agreement.py`: F1 of classes, rank correlation.
-  `wer.py`: word errors
+- `repeated.py`   several answers to one question: pass@k, majority, flips. `agreement.py`: F1 of classes, rank
+  correlation. `wer.py`: word errors
+- `estimate.py`   what a number is made of. `interval.py`: its standard error and interval, from that and from
+  `clusters.py`, which samples go together. `quantile.py`: Student's t and the binomial
 - `readers.py`    what a judge's reply means
 - `score.py`      the chain for one sample: what the pipeline calls
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from lmms_fast.errors import TaskError
+from lmms_fast.metrics.estimate import Mean, Span, combined, estimate
 from lmms_fast.metrics.rule import NONE, Aggregator, Options
 from lmms_fast.types import Aggregate, Scored
+
+Unit = TypeVar("Unit", bound=Hashable)
 
 
 def mean(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
@@ -35,7 +38,17 @@ def mean_of(metric: str, group: str | None, scored: Sequence[Scored], options: O
     """One mean, as `mean` reports it; options `part` and `scale`."""
     part, scale = options.get("part"), options.get("scale", 1)
     numbers = [(one.id, scale * value) for one in scored if (value := one.part(part)) is not None]
-    return counted(metric, group, *mean_and_error(numbers), scored)
+    return averaged(metric, group, numbers, scored, (0.0, float(scale)))
+
+
+def averaged(
+    metric: str, group: str | None, numbers: Iterable[tuple[str, float]], scored: Sequence[Scored],
+    span: Span | None = (0.0, 1.0),
+) -> Aggregate:  # fmt: skip
+    """The mean of (sample's id, number) over samples, the repeats of one averaged first; `span`: the least and the most
+    that a number can be, where there is such a thing."""
+    means = unit_means(numbers)
+    return estimate(counted(metric, group, *mean_of_means(means.values()), scored), Mean(list(means.items()), span))
 
 
 def mean_and_error(numbers: Iterable[tuple[Hashable, float]]) -> tuple[float | None, float | None]:
@@ -43,11 +56,20 @@ def mean_and_error(numbers: Iterable[tuple[Hashable, float]]) -> tuple[float | N
 
     That is the sample standard deviation over √n; None for fewer than two units.
     """
-    repeats: defaultdict[Hashable, list[float]] = defaultdict(list)
+    return mean_of_means(unit_means(numbers).values())
+
+
+def unit_means(numbers: Iterable[tuple[Unit, float]]) -> dict[Unit, float]:
+    """Each unit's mean."""
+    repeats: defaultdict[Unit, list[float]] = defaultdict(list)
     for unit, number in numbers:
         repeats[unit].append(number)
     # fsum is exact before its one rounding, so the order of the samples cannot show.
-    values = [math.fsum(of_one) / len(of_one) for of_one in repeats.values()]
+    return {unit: math.fsum(of_one) / len(of_one) for unit, of_one in repeats.items()}
+
+
+def mean_of_means(values: Collection[float]) -> tuple[float | None, float | None]:
+    """As `mean_and_error`, of the units' means."""
     count = len(values)
     if not count:
         return None, None
@@ -157,20 +179,21 @@ AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
 def group_mean(metric: str, headlines: Sequence[Aggregate], weight: Literal["equal", "size"] = "equal") -> Aggregate:
     """The headline of a group of tasks: the mean of theirs, or the mean weighted by their n.
 
-    None if any task has no value: a mean over the rest would pass for the group's. The standard error takes the tasks
-    as independent.
+    None if any task has no value: a mean over the rest would pass for the group's. Standard error and interval take the
+    tasks as independent: pictures that two of them share are not looked at.
     """
     sizes = [1 if weight == "equal" else headline.n for headline in headlines]
     values = [headline.value for headline in headlines if headline.value is not None]
     errors = [headline.stderr for headline in headlines if headline.stderr is not None]
     total, count = sum(sizes), len(headlines)
-    value = stderr = None
+    value = stderr = interval = None
     if count and len(values) == count:
         value = math.fsum(map(math.prod, zip(sizes, values, strict=True))) / total
         if len(errors) == count:
             squares = [(size * error) ** 2 for size, error in zip(sizes, errors, strict=True)]
             stderr = math.sqrt(math.fsum(squares)) / total
-    return Aggregate(
+        interval = _interval_of_sum(value, [size / total for size in sizes], headlines)
+    found = Aggregate(
         metric,
         None,
         value,
@@ -180,7 +203,26 @@ def group_mean(metric: str, headlines: Sequence[Aggregate], weight: Literal["equ
         n_failed=sum(headline.n_failed for headline in headlines),
         low=_bound(sizes, [headline.low for headline in headlines], headlines),
         high=_bound(sizes, [headline.high for headline in headlines], headlines),
+        interval=interval,
+        method="" if interval is None else "of the tasks' intervals, taken as independent (MOVER)",
     )
+    return combined(found, [size / total for size in sizes] if total else [], headlines)
+
+
+def _interval_of_sum(
+    value: float, weights: Sequence[float], parts: Sequence[Aggregate]
+) -> tuple[float, float] | None:
+    """MOVER: the square root of the sum of the squares of what the parts' intervals reach below, and above (Donner and
+    Zou, Stat. Methods Med. Res. 21, 2012). None where a part has none."""
+    reach = [
+        (weight * (part.value - part.interval[0]), weight * (part.interval[1] - part.value))
+        for weight, part in zip(weights, parts, strict=True)
+        if part.interval is not None and part.value is not None
+    ]
+    if len(reach) < len(parts):
+        return None
+    below, above = (math.hypot(*side) for side in zip(*reach, strict=True))
+    return value - below, value + above
 
 
 def _bound(sizes: Sequence[int], bounds: Sequence[float | None], headlines: Sequence[Aggregate]) -> float | None:

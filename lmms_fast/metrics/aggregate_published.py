@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from types import MappingProxyType
+from typing import Any
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics.aggregate import (
+    averaged,
     by_each,
     by_group,
     check_by,
@@ -17,9 +19,11 @@ from lmms_fast.metrics.aggregate import (
     group_mean,
     listed,
     macro,
-    mean_and_error,
     mean_of,
+    mean_of_means,
+    unit_means,
 )
+from lmms_fast.metrics.estimate import Combination, Formula, combined, estimate
 from lmms_fast.metrics.rule import Aggregator, Options, one_of
 from lmms_fast.types import Aggregate, Scored
 
@@ -50,7 +54,8 @@ def _f1(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
     if columns:
         of_first = [one for one in details if one.metric == "f1" and (one.group or "").startswith(f"{columns[0]}=")]
         mean = group_mean("mean_f1", of_first)
-        found = [counted("mean_f1", None, mean.value, None, scored), *found]
+        whole = counted("mean_f1", None, mean.value, None, scored)
+        found = [combined(whole, [1 / len(of_first)] * len(of_first) if of_first else [], of_first), *found]
     return found + details
 
 
@@ -58,24 +63,30 @@ def _f1_part(group: str | None, scored: Sequence[Scored], rows: Sequence[Scored]
     """The five numbers over `rows`, which hold a sample several times where it counts so often."""
     negative = options.get("silence", "negative") == "negative"
     measured = [one for one in rows if one.value is not None]
-    answers = [(_is_yes(one), said) for one in measured if (said := _said(one, negative)) is not None]
-    said_yes = sum(said == "yes" for _, said in answers)
-    hits = sum(gold and said == "yes" for gold, said in answers)
-    positives = sum(gold for gold, _ in answers)
-    precision, recall = _ratio(hits, said_yes), _ratio(hits, positives)
-    f1 = _ratio(2 * hits, said_yes + positives)
+    answers = [(one.id, _is_yes(one), said) for one in measured if (said := _said(one, negative)) is not None]
+    hits = [(id, float(gold and said == "yes")) for id, gold, said in answers]
     accuracy = mean_of("accuracy", group, scored)
     if len(rows) != len(scored):
-        total = math.fsum(one.value for one in measured if one.value is not None)
-        accuracy = replace(accuracy, value=_ratio(total, len(measured)), stderr=None)
-
+        accuracy = _share("accuracy", group, [(one.id, (one.value or 0.0, 1.0)) for one in measured], scored)
     return [
-        counted("f1", group, f1, None, scored),
+        _share("f1", group, [(id, (2 * hit, float(gold) + (said == "yes")))
+                             for (id, hit), (_, gold, said) in zip(hits, answers, strict=True)], scored),
         accuracy,
-        counted("precision", group, precision, None, scored),
-        counted("recall", group, recall, None, scored),
-        counted("yes_ratio", group, _ratio(said_yes, len(answers)), None, scored),
-    ]
+        _share("precision", group, [(id, (hit, float(said == "yes")))
+                                    for (id, hit), (_, _, said) in zip(hits, answers, strict=True)], scored),
+        _share("recall", group, [(id, (hit, float(gold)))
+                                 for (id, hit), (_, gold, _) in zip(hits, answers, strict=True)], scored),
+        _share("yes_ratio", group, [(id, (float(said == "yes"), 1.0)) for id, _, said in answers], scored),
+    ]  # fmt: skip
+
+
+def _share(
+    metric: str, group: str | None, rows: Sequence[tuple[str, tuple[float, float]]], scored: Sequence[Scored]
+) -> Aggregate:
+    """A sum over another, of (sample's id, (of the one, of the other)): samples that are in neither say nothing."""
+    part, whole = (math.fsum(numbers[side] for _, numbers in rows) for side in (0, 1))
+    found = counted(metric, group, _ratio(part, whole), None, scored)
+    return estimate(found, Formula([row for row in rows if row[1][1]], operator.truediv))
 
 
 def _is_yes(one: Scored) -> bool:
@@ -195,18 +206,23 @@ def _score_ratio(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
 
 
 def _score_ratio_part(metric: str, group: str | None, scored: Sequence[Scored], options: Options) -> Aggregate:
-    runs: defaultdict[int, list[tuple[float, float]]] = defaultdict(list)
+    runs: defaultdict[int, list[tuple[str, tuple[float, float]]]] = defaultdict(list)
     for one in scored:
         if one.value is None:
             if options.get("failures") == "as_minus_one":
-                runs[one.repeat].append((-1.0, -1.0))
+                runs[one.repeat].append((one.id, (-1.0, -1.0)))
         elif "model" in one.parts and "reference" in one.parts:
-            runs[one.repeat].append((_of_ten(one.parts["model"]), _of_ten(one.parts["reference"])))
+            runs[one.repeat].append((one.id, (_of_ten(one.parts["model"]), _of_ten(one.parts["reference"]))))
         else:
             raise TaskError(f"report: sample {one.id} has no scores `model` and `reference` to divide.")
-    ratios = [ratio for pairs in runs.values() if (ratio := _ratio_of_means(pairs)) is not None]
+    ratios = [ratio for rows in runs.values() if (ratio := _ratio_of_means([pair for _, pair in rows])) is not None]
     value = math.fsum(ratios) / len(ratios) if ratios else None
-    return counted(metric, group, value, None, scored)
+    parts = [(1 / len(runs), Formula(rows, _percentage, None)) for _, rows in sorted(runs.items())]
+    return estimate(counted(metric, group, value, None, scored), Combination(parts))
+
+
+def _percentage(model: Any, reference: Any) -> Any:
+    return 100 * model / reference
 
 
 def _of_ten(part: float) -> float:
@@ -236,8 +252,8 @@ def _wildvision(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     measured = [(one.id, one.value) for one in scored if one.value is not None]
     counts = {name: sum(one.value == value for one in scored) for name, value in WILDVISION_VERDICTS.items()}
     return [
-        counted("reward", None, *mean_and_error((unit, 200 * value - 100) for unit, value in measured), scored),
-        counted("win_rate", None, *mean_and_error((unit, 100.0 * (value > 0.5)) for unit, value in measured), scored),
+        averaged("reward", None, ((id, 200 * value - 100) for id, value in measured), scored, (-100.0, 100.0)),
+        averaged("win_rate", None, ((id, 100.0 * (value > 0.5)) for id, value in measured), scored, (0.0, 100.0)),
         *(counted("verdicts", f"verdict={name}", float(count), None, scored) for name, count in counts.items()),
     ]
 
@@ -256,17 +272,46 @@ def _attempts(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
 
 
 def _attempts_part(group: str | None, scored: Sequence[Scored]) -> list[Aggregate]:
-    units = [(one.id, one.value, one.parts.get("attempted", 1.0)) for one in scored if one.value is not None]
-    correct, _ = mean_and_error((unit, value) for unit, value, _ in units)
-    attempted, _ = mean_and_error((unit, part) for unit, _, part in units)
+    used = [one for one in scored if one.value is not None]
+    corrects = unit_means((one.id, one.value or 0.0) for one in used)
+    attempts = unit_means((one.id, one.parts.get("attempted", 1.0)) for one in used)
+    correct, _ = mean_of_means(corrects.values())
+    attempted, _ = mean_of_means(attempts.values())
     if correct is None or attempted is None:
         return [counted(name, group, None, None, scored) for name in _ATTEMPTS]
     of_attempted = correct / attempted if attempted else 0.0
     shares = (2 * correct / (1 + attempted), correct, of_attempted, attempted - correct, 1 - attempted)
-    return [counted(name, group, 100 * share, None, scored) for name, share in zip(_ATTEMPTS, shares, strict=True)]
+    rows = [(id, (correct, attempts[id], 1.0)) for id, correct in corrects.items()]
+    return [
+        estimate(counted(name, group, 100 * share, None, scored), Formula(rows, made, (0.0, 100.0)))
+        for (name, made), share in zip(_ATTEMPTS.items(), shares, strict=True)
+    ]
 
 
-_ATTEMPTS = ("f_score", "correct", "correct_given_attempted", "incorrect", "not_attempted")
+def _f_score(correct: Any, attempted: Any, n: Any) -> Any:
+    return 200 * correct / (n + attempted)
+
+
+def _correct(correct: Any, _: Any, n: Any) -> Any:
+    return 100 * correct / n
+
+
+def _correct_given_attempted(correct: Any, attempted: Any, _: Any) -> Any:
+    return 100 * correct / attempted
+
+
+def _incorrect(correct: Any, attempted: Any, n: Any) -> Any:
+    return 100 * (attempted - correct) / n
+
+
+def _not_attempted(_: Any, attempted: Any, n: Any) -> Any:
+    return 100 - 100 * attempted / n
+
+
+_ATTEMPTS = {
+    "f_score": _f_score, "correct": _correct, "correct_given_attempted": _correct_given_attempted,
+    "incorrect": _incorrect, "not_attempted": _not_attempted,
+}  # fmt: skip
 
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
 from lmms_fast.metrics.aggregate import counted, with_golds
+from lmms_fast.metrics.estimate import Formula, RankCorrelation, combined, estimate
 from lmms_fast.metrics.plain import as_float
 from lmms_fast.metrics.rule import Aggregator, Options
 from lmms_fast.types import Aggregate, Scored
@@ -27,9 +29,23 @@ def _macro_f1(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     right = Counter(one.target[0] for one in used if one.value == 1.0)
     of_class = {name: 2 * right[name] / (golds[name] + said[name]) for name in sorted(golds)}
     mean = math.fsum(of_class.values()) / len(of_class) if of_class else None
-    parts = [counted("f1", f"class={name}", value, None, [one for one in scored if one.target[:1] == (name,)])
+    made = {name: Formula([(one.id, _hits(one, name)) for one in used if any(_hits(one, name))], _f1) for name in golds}
+    parts = [estimate(counted("f1", f"class={name}", value, None, [one for one in scored if one.target[:1] == (name,)]),
+                      made[name])
              for name, value in of_class.items()]  # fmt: skip
-    return [counted("macro_f1", None, mean, None, rows), *parts]
+    whole = counted("macro_f1", None, mean, None, rows)
+    return [combined(whole, [1 / len(parts)] * len(parts) if parts else [], parts), *parts]
+
+
+def _hits(one: Scored, name: str) -> tuple[float, float]:
+    """Whether it is a hit for the class; of how many of the two, gold and answer, the class is."""
+    right = one.value == 1.0
+    gold, said = one.target[0] == name, (one.target[0] if right else one.answer) == name
+    return float(gold and right), float(gold + said)
+
+
+def _f1(hits: Any, named: Any) -> Any:
+    return 2 * hits / named
 
 
 def _spearman(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
@@ -39,15 +55,15 @@ def _spearman(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     as not measured. Over fewer than two samples, or
     where all answers or all golds are equal, there is none.
     """
-    pairs: list[tuple[float, float]] = []
+    pairs: list[tuple[str, tuple[float, float]]] = []
     rows: list[Scored] = []
     for one in scored:
         answer, gold = _number(one.answer), _number(one.target[:1])
         if one.value is not None and answer is not None and gold is not None:
-            pairs.append((answer, gold))
+            pairs.append((one.id, (answer, gold)))
         rows.append(replace(one, value=None if gold is None else one.value, answered=answer is not None))
-    value = _correlation(_ranks([answer for answer, _ in pairs]), _ranks([gold for _, gold in pairs]))
-    return [counted("spearman", None, value, None, rows)]
+    value = _correlation(_ranks([answer for _, (answer, _) in pairs]), _ranks([gold for _, (_, gold) in pairs]))
+    return [estimate(counted("spearman", None, value, None, rows), RankCorrelation(pairs))]
 
 
 def _number(answer: str | Sequence[str | float] | None) -> float | None:

@@ -7,13 +7,17 @@ under their names would be wrong. What of METEOR needs no data is in `meteor`, u
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
-from lmms_fast.metrics.aggregate import counted, mean_and_error, with_golds
-from lmms_fast.metrics.meteor import meteor
+from lmms_fast.metrics.aggregate import averaged, counted, with_golds
+from lmms_fast.metrics.estimate import Estimate, Formula, Mean, Span, estimate
+from lmms_fast.metrics.meteor import best_counts, corpus_score, score_of
 from lmms_fast.metrics.plain import readings
 from lmms_fast.metrics.rule import FLAG, Aggregator, Matcher, Options, one_of
 from lmms_fast.metrics.tokenise import penn_words
@@ -48,21 +52,38 @@ def _captions(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
     documents = {one.id: references for one, (_, references) in zip(used, pairs, strict=True)}
     prefix = options.get("metric_prefix", "")
 
-    def mean(name: str, values: Iterable[float]) -> Aggregate:
+    def mean(name: str, values: Iterable[float], span: Span) -> Aggregate:
         numbers = ((one.id, value) for one, value in zip(used, values, strict=True))
-        return counted(prefix + name, None, *mean_and_error(numbers), rows)
+        return averaged(prefix + name, None, numbers, rows, span)
 
+    matches = [(one.id, bleu_counts(*pair)) for one, pair in zip(used, pairs, strict=True)]
+    totals = [sum(column) for column in zip(*(numbers for _, numbers in matches), strict=True)]
     found = [
-        mean("CIDEr", cider(pairs, list(documents.values()))),
+        _resampled(mean("CIDEr", cider(pairs, list(documents.values())), (0.0, 10.0))),
         *(
-            counted(f"{prefix}Bleu_{order}", None, value if used else None, None, rows)
-            for order, value in zip(_ORDERS, bleu(pairs), strict=True)
+            estimate(
+                counted(f"{prefix}Bleu_{order}", None, bleu_of(order, *totals) if used else None, None, rows),
+                Formula(matches, functools.partial(bleu_of, order)),
+            )
+            for order in _ORDERS
         ),
-        mean("ROUGE_L", (rouge_l(caption, references) for caption, references in texts)),
+        mean("ROUGE_L", (rouge_l(caption, references) for caption, references in texts), (0.0, 1.0)),
     ]
     if options.get("meteor", False):
-        found.append(counted(f"{prefix}METEOR_exact_stem", None, meteor(texts) if used else None, None, rows))
+        counts = best_counts(texts)
+        score = counted(f"{prefix}METEOR_exact_stem", None, corpus_score(counts) if used else None, None, rows)
+        found.append(estimate(score, Formula([(one.id, row) for one, row in zip(used, counts, strict=True)], score_of)))
     return found
+
+
+def _resampled(cider: Aggregate) -> Aggregate:
+    """The mean as one whose interval is the bootstrap's. The weights of n-grams stay those of the whole set: a sample
+    drawn twice would else make its own references common."""
+    made = cider.made if isinstance(cider, Estimate) else None
+    if not isinstance(made, Mean):
+        return cider
+    rows = [(id, (number, 1.0)) for id, number in made.numbers]
+    return estimate(cider, Formula(rows, operator.truediv, made.span, "document frequencies"))
 
 
 def _texts(
@@ -89,27 +110,25 @@ def _grams(words: _Words, order: int) -> Counter[_Gram]:
     return Counter(zip(*(words[start:] for start in range(order)), strict=False))
 
 
-def bleu(pairs: Sequence[tuple[_Words, Sequence[_Words]]]) -> list[float]:
-    """BLEU-1 to BLEU-4 (Papineni et al., 2002) of all captions as one corpus, 0 to 1.
-
-    A caption's length is held against the closest of its references' lengths, the shorter of two.
-    """
-    length = sum(len(caption) for caption, _ in pairs)
-    wanted = sum(min((abs(len(one) - len(caption)), len(one)) for one in refs)[1] for caption, refs in pairs)
-    ratio = (length + 1e-15) / (wanted + 1e-9)
-    penalty = math.exp(1 - 1 / ratio) if ratio < 1 else 1.0
-    product, found = 1.0, []
+def bleu_counts(caption: _Words, references: Sequence[_Words]) -> tuple[int, ...]:
+    """What a caption adds to a corpus's BLEU: its length, that of the reference closest in length (the shorter of two),
+    and for each order the n-grams that a reference has too, and all n-grams."""
+    counts = [len(caption), min((abs(len(one) - len(caption)), len(one)) for one in references)[1]]
     for order in _ORDERS:
-        correct = 0
-        for caption, references in pairs:
-            best = [_grams(one, order) for one in references]
-            correct += sum(
-                min(count, max(one[gram] for one in best)) for gram, count in _grams(caption, order).items()
-            )
-        guessed = sum(max(0, len(caption) - order + 1) for caption, _ in pairs)
-        product *= (correct + 1e-15) / (guessed + 1e-9)  # the reference's guards against nothing at all
-        found.append(product ** (1 / order) * penalty)
-    return found
+        best = [_grams(one, order) for one in references]
+        ours = _grams(caption, order)
+        counts.append(sum(min(count, max(one[gram] for one in best)) for gram, count in ours.items()))
+        counts.append(max(0, len(caption) - order + 1))
+    return tuple(counts)
+
+
+def bleu_of(order: int, length: Any, wanted: Any, *matches: Any) -> Any:
+    """BLEU of an order (Papineni et al., 2002) from the sums of `bleu_counts` over a corpus, 0 to 1. Of arrays, too."""
+    ratio = (length + 1e-15) / (wanted + 1e-9)
+    product: Any = 1.0
+    for correct, guessed in zip(matches[: 2 * order : 2], matches[1 : 2 * order : 2], strict=True):
+        product = product * ((correct + 1e-15) / (guessed + 1e-9))  # the reference's guards against nothing at all
+    return product ** (1 / order) * math.e ** ((ratio < 1) * (1 - 1 / ratio))
 
 
 def cider(pairs: Sequence[tuple[_Words, Sequence[_Words]]], documents: Sequence[Sequence[_Words]]) -> list[float]:

@@ -6,9 +6,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from lmms_fast.metrics.aggregate import check_by, counted, mean
 from lmms_fast.metrics.anls import similarity
+from lmms_fast.metrics.estimate import Formula, estimate
 from lmms_fast.metrics.plain import as_float
 from lmms_fast.metrics.rule import Aggregator, Matcher, Options, one_of
 from lmms_fast.metrics.text import best, literal_list, texts
@@ -157,14 +159,23 @@ def _accuracy_and_f1(scored: Sequence[Scored], options: Options) -> list[Aggrega
 
 
 def _f1(scored: Sequence[Scored]) -> Aggregate:
-    used = [one for one in scored if one.value is not None]
-    answerable = [one.value or 0.0 for one in used if not any(_clean(gold) == UNANSWERABLE for gold in one.target)]
-    answers = sum(not (isinstance(one.answer, str) and _clean(one.answer) == UNANSWERABLE) for one in used)
-    total = math.fsum(answerable)
-    recall = total / len(answerable) if answerable else 0.0
-    precision = total / answers if answers else 0.0
+    rows: list[tuple[str, tuple[float, float, float]]] = []
+    for one in scored:
+        if one.value is not None:
+            answerable = not any(_clean(gold) == UNANSWERABLE for gold in one.target)
+            answers = not (isinstance(one.answer, str) and _clean(one.answer) == UNANSWERABLE)
+            rows.append((one.id, (one.value * answerable, answerable, answers)))
+    total, answerables, given = (math.fsum(numbers[side] for _, numbers in rows) for side in range(3))
+    recall = total / answerables if answerables else 0.0
+    precision = total / given if given else 0.0
     value = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return counted("mmlongbench_doc_f1", None, value if used else None, stderr=None, scored=scored)
+    found = counted("mmlongbench_doc_f1", None, value if rows else None, stderr=None, scored=scored)
+    return estimate(found, Formula(rows, _harmonic))
+
+
+def _harmonic(total: Any, answerables: Any, given: Any) -> Any:
+    """The harmonic mean of total / answerables and total / given, where there is any of these."""
+    return 2 * total / (answerables + given)
 
 
 MATCHERS: Mapping[str, Matcher] = MappingProxyType(

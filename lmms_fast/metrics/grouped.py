@@ -13,7 +13,16 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from lmms_fast.errors import TaskError
-from lmms_fast.metrics.aggregate import check_by, group_mean, group_of, mean_and_error, mean_of, silent
+from lmms_fast.metrics.aggregate import (
+    check_by,
+    group_mean,
+    group_of,
+    mean_of,
+    mean_of_means,
+    silent,
+    unit_means,
+)
+from lmms_fast.metrics.estimate import Mean, combined, estimate, plain
 from lmms_fast.metrics.rule import Aggregator, Options
 from lmms_fast.types import Aggregate, Scored
 
@@ -69,14 +78,19 @@ def _has(members: Sequence[Scored], size: int | str | None) -> bool:
 
 
 def mean_of_units(
-    metric: str, group: str | None, units: Sequence[Unit], number: Callable[[Unit], float], scale: float = 1
-) -> Aggregate:
-    """The mean of `number` over the complete units, the repeats of a unit averaged first."""
+    metric: str, group: str | None, units: Sequence[Unit], number: Callable[[Unit], float], scale: float = 1,
+    most: float = 1.0,
+) -> Aggregate:  # fmt: skip
+    """The mean of `number`, from 0 to `most`, over the complete units, the repeats of a unit averaged first."""
     complete = [unit for unit in units if unit.complete]
-    value, error = mean_and_error((unit.name, scale * number(unit)) for unit in complete)
+    means = unit_means((unit.name, scale * number(unit)) for unit in complete)
+    value, error = mean_of_means(means.values())
     used = [one for unit in complete for one in unit.members]
     given = sum(len(unit.members) for unit in units)
-    return Aggregate(metric, group, value, error, len(used), silent(used), given - len(used))
+    found = Aggregate(metric, group, value, error, len(used), silent(used), given - len(used))
+    # Any member stands for its unit: `Aggregator.together` has them in one cluster.
+    members = {unit.name: min(one.id for one in unit.members) for unit in complete}
+    return estimate(found, Mean([(members[name], mean) for name, mean in means.items()], (0.0, scale * most)))
 
 
 def _all_right(unit: Unit) -> float:
@@ -150,7 +164,7 @@ def _mme(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     headlines, details = [], []
     for metric, perception in (("mme_perception_score", True), ("mme_cognition_score", False)):
         found = [
-            mean_of_units(metric, f"category={name}", pairs, lambda pair: 50 * pair.right + 100 * pair.all_right)
+            mean_of_units(metric, f"category={name}", pairs, _mme_points, most=200.0)
             for name, pairs in categories
             if (name in MME_PERCEPTION) is perception
         ]
@@ -159,15 +173,20 @@ def _mme(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
     return headlines + details
 
 
+def _mme_points(pair: Unit) -> float:
+    return 50.0 * pair.right + 100.0 * pair.all_right
+
+
 def _sum(metric: str, parts: Sequence[Aggregate]) -> Aggregate:
     """The sum of those that have a value, taken as independent."""
-    values = [part.value for part in parts if part.value is not None]
-    errors = [part.stderr for part in parts if part.stderr is not None]
-    return replace(
-        group_mean(metric, parts),
-        value=math.fsum(values) if values else None,
-        stderr=math.hypot(*errors) if errors and len(errors) == len(values) else None,
+    having = [part for part in parts if part.value is not None]
+    errors = [part.stderr for part in having if part.stderr is not None]
+    whole = replace(
+        plain(group_mean(metric, parts)),
+        value=math.fsum(part.value or 0.0 for part in having) if having else None,
+        stderr=math.hypot(*errors) if errors and len(errors) == len(having) else None,
     )
+    return combined(whole, [1.0] * len(having), having)
 
 
 def _hallusion(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
@@ -188,9 +207,8 @@ def _hallusion(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
 
 
 def _hallusion_part(group: str | None, scored: Sequence[Scored]) -> list[Aggregate]:
-    place = ["category", "subcategory", "set_id"]
-    questions = units_of(scored, [*place, "question_id"])
-    figures = units_of(scored, [*place, "figure_id"])
+    questions = units_of(scored, [*_SET, "question_id"])
+    figures = units_of(scored, [*_SET, "figure_id"])
     pictures = [unit for unit in figures if (unit.name[0], unit.name[-1]) != ("VS", "0")]
     return [
         mean_of("aAcc", group, scored, {"scale": 100}),
@@ -302,28 +320,54 @@ def _loose(unit: Unit) -> float:
 
 
 _GROUPED = frozenset({"metric", "by", "scale"})
+_SET = ("category", "subcategory", "set_id")
+"""What HallusionBench's figures and questions have in common: a question has several figures, and these several."""
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
     {
-        "circular": Aggregator(_circular, _GROUPED, check_by, frozenset({"circular_id", "rotations"}), whole=True),
-        "pairs": Aggregator(_pairs, _GROUPED | {"size"}, _check_size, frozenset({"pair_id"}), whole=True),
-        "mme": Aggregator(_mme, needs=frozenset({"category", "question_id"}), whole=True),
+        "circular": Aggregator(
+            _circular,
+            _GROUPED,
+            check_by,
+            frozenset({"circular_id", "rotations"}),
+            whole=True,
+            together=(("circular_id",),),
+        ),
+        "pairs": Aggregator(
+            _pairs, _GROUPED | {"size"}, _check_size, frozenset({"pair_id"}), whole=True, together=(("pair_id",),)
+        ),
+        "mme": Aggregator(
+            _mme,
+            needs=frozenset({"category", "question_id"}),
+            whole=True,
+            together=(("category", "question_id"),),
+        ),
         "hallusion": Aggregator(
             _hallusion,
             frozenset({"by"}),
             check_by,
-            frozenset({"category", "subcategory", "set_id", "figure_id", "question_id"}),
+            frozenset({*_SET, "figure_id", "question_id"}),
             whole=True,
+            together=(_SET,),
         ),
         "naturalbench": Aggregator(
-            _naturalbench, needs=frozenset({"group_id", "question", "picture"}), whole=True
+            _naturalbench,
+            needs=frozenset({"group_id", "question", "picture"}),
+            whole=True,
+            together=(("group_id",),),
         ),
-        "mmeval_pro": Aggregator(_mmeval_pro, needs=frozenset({"triplet_id", "eval_type", "source"}), whole=True),
+        "mmeval_pro": Aggregator(
+            _mmeval_pro,
+            needs=frozenset({"triplet_id", "eval_type", "source"}),
+            whole=True,
+            together=(("source", "triplet_id"),),
+        ),
         "wemath": Aggregator(
             _wemath,
             needs=frozenset({"problem_id", "key"}),
             whole=True,
             bounded=frozenset({"score_strict", "score_loose", "CM_strict", "CM_loose"}),
+            together=(("problem_id",),),
         ),
     }
 )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import operator
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics.aggregate import counted, group_of, mean_of
+from lmms_fast.metrics.estimate import Formula, estimate
 from lmms_fast.metrics.instructions import INSTRUCTIONS, Arguments
 from lmms_fast.metrics.rule import Aggregator, Matcher, Options
 from lmms_fast.metrics.text import texts
@@ -80,13 +82,14 @@ def _accuracies(scored: Sequence[Scored], _: Options) -> list[Aggregate]:
 
 
 def _by_instruction(metric: str, part: str, scored: Sequence[Scored]) -> Aggregate:
-    followed = total = 0
+    rows: list[tuple[str, tuple[float, float]]] = []
     for one in scored:
         if (share := one.part(part)) is not None:
             number = _instructions_of(one)
-            followed += round(share * number)
-            total += number
-    return counted(metric, None, followed / total if total else None, stderr=None, scored=scored)
+            rows.append((one.id, (round(share * number), number)))
+    followed, total = (sum(numbers[side] for _, numbers in rows) for side in (0, 1))
+    found = counted(metric, None, followed / total if total else None, stderr=None, scored=scored)
+    return estimate(found, Formula(rows, operator.truediv))
 
 
 def _instructions_of(one: Scored) -> int:

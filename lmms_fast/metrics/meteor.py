@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _RECALL, _SHAPE, _PENALTY = 0.85, 0.20, 0.60
 """Alpha, beta and gamma: recall's share in the mean, the penalty's exponent, and its largest value."""
@@ -65,23 +65,35 @@ class Counts(NamedTuple):
     @property
     def score(self) -> float:
         """The weighted mean of precision and recall, less the penalty for scattered matches; 0 to 1."""
-        if not self.matches:
-            return 0.0
-        precision, recall = self.ours / self.our_length, self.theirs / self.their_length
-        mean = 1 / ((1 - _RECALL) / precision + _RECALL / recall)
-        scattered: float = (self.chunks / self.matches) ** _SHAPE
-        return mean * (1 - _PENALTY * scattered)
+        return float(score_of(*self)) if self.matches else 0.0
+
+
+def score_of(ours: Any, our_length: Any, theirs: Any, their_length: Any, matches: Any, chunks: Any) -> Any:
+    """As `Counts.score`, where there is any match. Of arrays, too."""
+    precision, recall = ours / our_length, theirs / their_length
+    mean = 1 / ((1 - _RECALL) / precision + _RECALL / recall)
+    return mean * (1 - _PENALTY * (chunks / matches) ** _SHAPE)
 
 
 def meteor(texts: Iterable[tuple[str, Sequence[str]]]) -> float:
-    """The score of captions with their references as one corpus: of each, the counts with its best reference."""
+    """The score of captions with their references as one corpus."""
+    return corpus_score(best_counts(texts))
+
+
+def corpus_score(counts: Sequence[Counts]) -> float:
+    """Of the sums over captions."""
+    return Counts(*(sum(column) for column in zip(*counts, strict=True))).score if counts else 0.0
+
+
+def best_counts(texts: Iterable[tuple[str, Sequence[str]]]) -> list[Counts]:
+    """Of each caption, the counts with its best reference."""
     stems = _Stems()
     best = []
     for caption, references in texts:
         ours = _words(caption)
         found = (counts(ours, _words(reference), stems) for reference in references)
         best.append(max(found, key=lambda one: one.score))
-    return Counts(*(sum(column) for column in zip(*best, strict=True))).score if best else 0.0
+    return best
 
 
 class _Stems(dict[str, str]):

@@ -1,4 +1,4 @@
-"""Several answers to one question: how likely one of k is right, and what most of k say."""
+"""Several answers to one question: how likely one of k is right, what most of k say, how often they differ."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from lmms_fast.errors import TaskError
-from lmms_fast.metrics.aggregate import counted, mean_and_error
+from lmms_fast.metrics.aggregate import averaged, mean_of
 from lmms_fast.metrics.rule import Aggregator, Options
 from lmms_fast.types import Aggregate, Scored
 
@@ -46,14 +46,29 @@ def _most_of(answers: Sequence[Scored], k: int) -> float:
     return next(one.value or 0.0 for one in answers if one.answer == chosen)
 
 
+def _repeats(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
+    """What several answers to each question say beside a task's own numbers, with k the most that one has: the mean
+    value, pass@k, maj@k, and the flip rate, the share of questions whose answers do not all have the same value."""
+    k = max(Counter(one.id for one in scored).values(), default=1)
+    return [
+        mean_of("mean", None, scored),
+        *_pass_at_k(scored, {"k": [k]}),
+        *_majority(scored, {"k": [k]}),
+        _over_questions("flip_rate", scored, 2, _flips),
+    ]
+
+
+def _flips(answers: Sequence[Scored]) -> float:
+    return float(len({one.value for one in answers}) > 1)
+
+
 def _over_questions(metric: str, scored: Sequence[Scored], k: int, number: _Number) -> Aggregate:
     questions: defaultdict[str, list[Scored]] = defaultdict(list)
     for one in scored:
         if one.value is not None:
             questions[one.id].append(one)
     enough = {id: sorted(answers, key=lambda one: one.repeat) for id, answers in questions.items() if len(answers) >= k}
-    value, error = mean_and_error((id, number(answers)) for id, answers in enough.items())
-    return counted(metric, None, value, error, scored)
+    return averaged(metric, None, ((id, number(answers)) for id, answers in enough.items()), scored)
 
 
 def _ks(options: Options) -> Sequence[int]:
@@ -70,5 +85,9 @@ def _check_k(options: Options) -> None:
 _K = frozenset({"k"})
 
 AGGREGATORS: Mapping[str, Aggregator] = MappingProxyType(
-    {"pass_at_k": Aggregator(_pass_at_k, _K, _check_k), "majority": Aggregator(_majority, _K, _check_k, bounded=False)}
+    {
+        "pass_at_k": Aggregator(_pass_at_k, _K, _check_k),
+        "majority": Aggregator(_majority, _K, _check_k, bounded=False),
+        "repeats": Aggregator(_repeats, bounded=False),
+    }
 )

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Protocol, TypeVar
 
 from lmms_fast.errors import TaskError
+from lmms_fast.metrics.estimate import plain
 from lmms_fast.types import Aggregate, Prediction, Sample, Score, Scored
 
 T = TypeVar("T")
@@ -120,6 +121,8 @@ class Aggregator:
     bounded: bool | frozenset[str] = True
     """Whether its numbers lie between those with all of the rest wrong and all right: each of them, none (CIDEr needs
     texts), or those with these names."""
+    together: tuple[tuple[str, ...], ...] = ()
+    """Lists of groups: samples that agree in all of one list count together, so they are not independent."""
 
     def bounds(self, metric: str) -> bool:
         """Whether the number of that name has bounds."""
@@ -127,7 +130,7 @@ class Aggregator:
 
     def __call__(self, scored: Sequence[Scored], options: Options = NONE) -> list[Aggregate]:
         """Run it."""
-        return self.run(scored, options)
+        return [plain(one) for one in self.run(scored, options)]
 
 
 def scored_as(found: float | Mapping[str, float], prediction: Prediction) -> Score:

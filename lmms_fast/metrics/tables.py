@@ -33,6 +33,8 @@ from lmms_fast.metrics import (
     wer,
     yes_no,
 )
+from lmms_fast.metrics.clusters import clusters
+from lmms_fast.metrics.interval import with_intervals
 from lmms_fast.metrics.rule import NONE, Aggregator, Extractor, Matcher, Options, Reader, check_rule, merged
 from lmms_fast.types import Aggregate, Scored
 
@@ -88,10 +90,10 @@ def aggregate(name: str, scored: Sequence[Scored], options: Options = NONE) -> l
 
 
 def aggregate_with_bounds(name: str, scored: Sequence[Scored], options: Options = NONE) -> list[Aggregate]:
-    """As `aggregate`, with bounds where some were measured and some not: the same numbers with all of these wrong, and
-    with all of them right."""
+    """As `aggregate`, with standard errors and 95 % intervals over what was measured (`interval`); and with bounds
+    where some were measured and some not: the same numbers with all of these wrong, and with all of them right."""
     rule = AGGREGATORS[name]
-    found = rule(scored, options)
+    found = with_intervals(rule.run(scored, options), clusters(scored, rule.together))
     if len({one.value is None for one in scored}) < 2 or not rule.bounded:
         return found
     worst, best = (

@@ -14,9 +14,11 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from lmms_fast.errors import TaskError
 from lmms_fast.metrics.aggregate import counted, with_golds
+from lmms_fast.metrics.estimate import Formula, estimate
 from lmms_fast.metrics.rule import Aggregator, Matcher, Options, one_of
 from lmms_fast.types import Aggregate, Prediction, Sample, Scored
 
@@ -69,10 +71,14 @@ def _corpus(scored: Sequence[Scored], options: Options) -> list[Aggregate]:
     """Edits over all samples per word of their first references, in percent; lower is better. No answer is empty."""
     rows = with_golds(scored)
     used = [one for one in rows if one.value is not None]
-    found = [_edits(one.answer, one.target, options) for one in used]
-    words = sum(words for _, words in found)
-    value = 100 * math.fsum(edits for edits, _ in found) / words if words else None
-    return [counted("wer", None, value, None, rows)]
+    found = [(one.id, _edits(one.answer, one.target, options)) for one in used]
+    words = sum(words for _, (_, words) in found)
+    value = 100 * math.fsum(edits for _, (edits, _) in found) / words if words else None
+    return [estimate(counted("wer", None, value, None, rows), Formula(found, _rate, None))]
+
+
+def _rate(edits: Any, words: Any) -> Any:
+    return 100 * edits / words
 
 
 def _edits(

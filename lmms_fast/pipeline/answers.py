@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lmms_fast.config.spec import RunSpec
-from lmms_fast.data.feed import Fed, Selection, feed_task, longest_first, parse_limit, rows_wanted
+from lmms_fast.data.feed import Fed, Selection, feed_task, longest_first, parse_limit, parse_shard, rows_wanted
 from lmms_fast.data.source import Source
 from lmms_fast.endpoints.presets import Profile
 from lmms_fast.endpoints.wire import build
@@ -48,7 +48,7 @@ class Plan:
 def selection_of(spec: RunSpec) -> Selection:
     """The part of every task that is asked."""
     return Selection(parse_limit(spec.limit), frozenset(spec.sample_ids), spec.repeats, spec.system_prompt,
-                     spec.allow_media_urls)  # fmt: skip
+                     spec.allow_media_urls, parse_shard(spec.shard))  # fmt: skip
 
 
 def answers(plan: Plan, door: Door, journal: Journal, notify: Notify) -> Stream:
@@ -85,7 +85,7 @@ def prepare(plan: Plan, door: Door, journal: Journal, notify: Notify) -> Iterato
     else:
         skip = functools.partial(journal.finished, retry_final=spec.retry_failed == "all")
     for task in tasks:
-        total = task_size(spec, task, plan.sources[task.task])
+        total = None if spec.shard else task_size(spec, task, plan.sources[task.task])
         done = sum(entry.task == task.task and not entry.failure for entry in journal.index.values())
         if not longer:
             notify(TaskSized(task.task, total, done))
@@ -101,7 +101,7 @@ def prepare(plan: Plan, door: Door, journal: Journal, notify: Notify) -> Iterato
 
 
 def task_size(spec: RunSpec, task: Task, source: Source) -> int | None:
-    """How many samples a task has in this run; None where the data do not tell."""
+    """How many samples a task has in this run, all shards together; None where the data do not tell."""
     limit = parse_limit(spec.limit)
     dynamic = task.where or isinstance(task.each, str)
     if spec.sample_ids or source.count is None or dynamic or (limit is not None and task.keep_together):

@@ -60,7 +60,7 @@ class Where:
     max_attempts: int
     rpm: float | None = None
     tpm: float | None = None
-    ours: Ours | None = None
+    ours: Sequence[Ours] = ()
 
     @property
     def only_ours(self) -> bool:
@@ -72,14 +72,17 @@ class Where:
         """Requests that may be out at the start."""
         if isinstance(self.concurrency, int):
             return self.concurrency
-        return sum(self.bounds(profile)[0] for profile in self.profiles)
+        theirs = sum(profile.first_limit for profile in self.profiles if profile.name != LOCAL)
+        return theirs + sum(self.most_of(one) for one in self.ours)
 
-    def bounds(self, profile: Profile) -> tuple[int, int]:
-        """Where `--concurrency auto` starts, and the most it goes to. A batch of ours has a known size."""
-        if self.ours is not None and profile.name == LOCAL:
-            most = in_flight(self.ours.spec, installed()[0])
-            return most, most
-        return profile.first_limit, profile.most
+    @property
+    def servers(self) -> int:
+        """How many there are to be."""
+        return sum(profile.name != LOCAL for profile in self.profiles) + len(self.ours)
+
+    def most_of(self, ours: Ours) -> int:
+        """Requests that may be out at one of ours: its batch has a known size."""
+        return in_flight(ours.spec, installed()[0])
 
 
 class Door:
@@ -115,9 +118,8 @@ class Door:
             help(mind(pool, self.where.patience_s, self._stop))
             for profile in late:
                 help(self._join(profile, pool))
-            for member in members:
-                if member.managed:
-                    help(self._keep_serving(member, pool))
+            for member, ours in zip(members, self.where.ours, strict=False):  # ours come first
+                help(self._keep_serving(member, ours, pool))
             async with watched(pool, self._tell), Transport(self.where.request_timeout_s) as transport:
                 if not self._opened.done():  # it may have been closed
                     self._opened.set_result((pool, transport))
@@ -163,10 +165,10 @@ class Door:
         where = self.where
         members: list[Member] = []
         missing: list[Unreachable] = []
+        await asyncio.gather(*(one.server.ready() for one in where.ours))
+        members += [self._our_member(one) for one in where.ours]
         for profile in where.profiles:
-            if profile.name == LOCAL and where.ours is not None:
-                await where.ours.server.ready()
-                members.append(self._member(self._our_endpoint(where.ours, where.ours.server), managed=True))
+            if profile.name == LOCAL:
                 continue
             try:
                 endpoint = await connect(profile, where.model, find_key(profile, where.key_env))
@@ -198,35 +200,48 @@ class Door:
             self._tell(EndpointState(profile.name, True, "it joined"))
             return
 
-    async def _keep_serving(self, member: Member, pool: Pool) -> None:
-        """Start our server again when it dies, a bounded number of times. Raises ServerError after that."""
-        ours = self.where.ours
-        assert ours is not None
+    async def _keep_serving(self, member: Member, ours: Ours, pool: Pool) -> None:
+        """Start our server again when it dies, a bounded number of times. Raises ServerError after that, unless there
+        are others."""
         server = ours.server
         for number in range(1, _RESTARTS + 2):
             error = await server.died()
             pool.take_out(member, "it died")
             self._facts.setdefault("deaths", []).append({
                 "error": str(error), "log": str(server.log_path), "log_tail": tail(server.log()),
-                "load": self._loads.get(LOCAL),
+                "load": self._loads.get(member.endpoint.name),
             })  # fmt: skip
             if number > _RESTARTS:
-                raise error
+                if not pool.drop(member):
+                    raise error
+                self._tell(Notice(f"{str(error).splitlines()[0]} Going on without it."))
+                return
             self._tell(Notice(f"{str(error).splitlines()[0]} Starting it again ({number} of {_RESTARTS})."))
             server = await ours.again(number)
             await server.ready()
             member.endpoint = self._our_endpoint(ours, server)
             pool.bring_back(member, on_trial=False)
-            self._tell(EndpointState(LOCAL, True, "it was started again"))
+            self._tell(EndpointState(member.endpoint.name, True, "it was started again"))
 
     def _our_endpoint(self, ours: Ours, server: Server) -> Endpoint:
         if ours.keep:
             server.keep()
-        self._facts["server"] = {**server.facts, "command": server.command}
-        return Endpoint(LOCAL, local_profile(server.base_url), server.served_name, server.api_key,
+        one_of_many = ours.spec.replicas > 1
+        name = f"{LOCAL}-{ours.spec.replica}" if one_of_many else LOCAL
+        told = {**server.facts, "command": server.command}
+        if one_of_many:
+            self._facts.setdefault("servers", {})[name] = told
+        else:
+            self._facts["server"] = told
+        return Endpoint(name, local_profile(server.base_url), server.served_name, server.api_key,
                         keeps_media(server.command))  # fmt: skip
 
-    def _member(self, endpoint: Endpoint, *, managed: bool = False) -> Member:
+    def _our_member(self, ours: Ours) -> Member:
+        most = self.where.most_of(ours)
+        return self._member(self._our_endpoint(ours, ours.server), (most, most), managed=True)
+
+    def _member(self, endpoint: Endpoint, bounds: tuple[int, int] | None = None, *, managed: bool = False) -> Member:
+        """`bounds`: where `--concurrency auto` starts, and the most it goes to."""
         where = self.where
 
         def changed(limit: int, why: str, *, paced: bool) -> None:
@@ -234,9 +249,9 @@ class Door:
 
         limit: Limit
         if isinstance(where.concurrency, int):
-            limit = Fixed(_share(where.concurrency, len(where.profiles)))
+            limit = Fixed(-(-where.concurrency // where.servers))
         else:
-            limit = Adaptive(*where.bounds(endpoint.profile), changed)
+            limit = Adaptive(*(bounds or (endpoint.profile.first_limit, endpoint.profile.most)), changed)
         changed(limit.now, "start", paced=False)
         return Member(endpoint, limit, AsyncLimiter(where.rpm, 60) if where.rpm else None,
                       AsyncLimiter(where.tpm, 60) if where.tpm else None, managed)  # fmt: skip
@@ -259,6 +274,3 @@ def local_profile(base_url: str = "") -> Profile:
     """The profile of a server of ours; its address is known once it is launched."""
     return Profile(LOCAL, base_url, ())
 
-
-def _share(concurrency: int, endpoints: int) -> int:
-    return -(-concurrency // endpoints)

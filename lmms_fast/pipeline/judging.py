@@ -12,25 +12,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lmms_fast.data.feed import Selection, feed_task
-from lmms_fast.data.source import Source
+from lmms_fast.data.again import Sight
 from lmms_fast.endpoints.presets import Profile
 from lmms_fast.endpoints.wire import build
-from lmms_fast.errors import DataError
 from lmms_fast.events import EndpointState, Event, Judged, Notice, Notify
 from lmms_fast.journal.cache import ReplyCache
 from lmms_fast.journal.records import Record
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.encode import BadMedia
-from lmms_fast.media.policy import Policy
 from lmms_fast.pipeline.door import Door
 from lmms_fast.pipeline.stream import Prepared, Stream
 from lmms_fast.report.judgements import Asked, Judge, Referee, audited
 from lmms_fast.report.verdict import value_of
 from lmms_fast.tasks.spec import Task
-from lmms_fast.types import Failure, Media, Message, Outcome, Response, Usage
-
-_KEPT_BYTES = 256 << 20
+from lmms_fast.types import Failure, Message, Outcome, Response, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,51 +176,3 @@ def _shows_pictures(record: Record) -> bool:
 
 def _held_to(form: Mapping[str, Any]) -> Mapping[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "judgement", "strict": True, "schema": form}}
-
-
-class Sight:
-    """The pictures of samples that were asked before, out of their data set, which is read again for them.
-
-    Answers come about in the order of the data, so it is read once, a little ahead; what is passed over is kept for a
-    while.
-    """
-
-    def __init__(
-        self, tasks: Sequence[Task], source: Callable[[Task], Source], selection: Selection, policy: Policy
-    ) -> None:
-        self._tasks = {task.task: task for task in tasks}
-        self._source, self._selection, self.policy = source, selection, policy
-        self._rows: dict[str, Iterator[tuple[str, tuple[Media, ...]]]] = {}
-        self._passed: dict[str, tuple[Media, ...]] = {}
-        self._bytes = 0
-
-    def pictures(self, record: Record) -> tuple[Media, ...]:
-        """A sample's, in the order of its messages. Raises DataError where the data set has it no more."""
-        task, name = record["task"], f"{record['task']}/{record['id']}"
-        for rows in (self._rows.get(task) or self._read(task), self._read(task)):
-            if name in self._passed:
-                return self._passed[name]
-            self._rows[task] = rows
-            for found, pictures in rows:
-                self._keep(found, pictures)
-                if found == name:
-                    return pictures
-        raise DataError(f"{self._tasks[task].file}: sample '{record['id']}' is not in the data any more, so the judge "
-                        "cannot be shown its pictures.")  # fmt: skip
-
-    def _read(self, task: str) -> Iterator[tuple[str, tuple[Media, ...]]]:
-        asked = self._tasks[task]
-        for fed in feed_task(asked, self._source(asked), self._selection, lambda key: False):
-            parts = [part for message in fed.sample.messages for part in message.parts]
-            if fed.sample.repeat == 0:
-                yield f"{task}/{fed.sample.id}", tuple(part for part in parts if isinstance(part, Media))
-
-    def _keep(self, name: str, pictures: tuple[Media, ...]) -> None:
-        self._passed[name] = pictures
-        self._bytes += _bytes(pictures)
-        while self._bytes > _KEPT_BYTES and len(self._passed) > 1:
-            self._bytes -= _bytes(self._passed.pop(next(iter(self._passed))))
-
-
-def _bytes(pictures: Sequence[Media]) -> int:
-    return 256 + sum(len(one.source) for one in pictures if isinstance(one.source, bytes))

@@ -12,7 +12,9 @@ from lmms_fast.endpoints.presets import LOCAL, Profile, find_key, resolve
 from lmms_fast.endpoints.probe import connect
 from lmms_fast.errors import EndpointError, Unreachable
 from lmms_fast.pipeline.door import local_profile
+from lmms_fast.server.command import installed
 from lmms_fast.server.spec import ServerSpec
+from lmms_fast.server.tune import devices, replicas
 from lmms_fast.tiny import MODEL_DIR
 
 Role = Literal["model", "judge", "audit"]
@@ -30,8 +32,8 @@ class Asked:
     profiles: Sequence[Profile]
     key_env: str | None
     concurrency: int | Literal["auto"]
-    served: ServerSpec | None = None
-    """What a vLLM of ours is to serve; None: no endpoint is ours."""
+    served: tuple[ServerSpec, ...] = ()
+    """What vLLMs of ours are to serve; empty: no endpoint is ours."""
 
     def same_as(self, other: Asked) -> bool:
         """Whether the same servers are asked for the same model."""
@@ -47,10 +49,12 @@ async def candidate(spec: RunSpec) -> Asked:
     profiles = _profiles(spec.endpoint)
     ours = LOCAL in spec.endpoint
     model = spec.model or (str(MODEL_DIR) if ours else await _only_model(profiles, spec.api_key_env, "--model"))
-    served = ServerSpec(model, spec.tp, spec.pp, spec.dp, spec.max_model_len, spec.gpu_memory_utilization,
-                        spec.server_args)  # fmt: skip
+    served: tuple[ServerSpec, ...] = ()
+    if ours:
+        one = ServerSpec(model, spec.tp, spec.pp, spec.max_model_len, spec.gpu_memory_utilization, spec.server_args)
+        served = replicas(one, spec.dp, installed()[0], devices()) if spec.dp > 1 else (one,)
     return Asked("model", _called(model), spec.model if ours else model, profiles, spec.api_key_env, spec.concurrency,
-                 served if ours else None)  # fmt: skip
+                 served)  # fmt: skip
 
 
 async def judges(spec: RunSpec, model: Asked) -> list[Asked]:
@@ -71,9 +75,9 @@ async def _judge(role: Role, named: str | None, endpoints: Sequence[str], spec: 
     key_env = spec.judge_api_key_env or (spec.api_key_env if at_the_models else None)
     if not ours:
         named = await _only_model(profiles, key_env, f"--{_FLAG[role]}", named)
-    path = named or (model.served.model if model.served else str(MODEL_DIR))
+    path = named or (model.served[0].model if model.served else str(MODEL_DIR))
     asked = Asked(role, _called(path), named, profiles, key_env, spec.judge_concurrency,
-                  ServerSpec(path, spec.judge_tp) if ours else None)  # fmt: skip
+                  (ServerSpec(path, spec.judge_tp),) if ours else ())  # fmt: skip
     return replace(asked, served=model.served) if asked.same_as(model) else asked
 
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import orjson
 
 from lmms_fast.config.spec import RunSpec
-from lmms_fast.data.feed import parse_limit
+from lmms_fast.data.feed import parse_limit, parse_shard
 from lmms_fast.errors import UsageError
 from lmms_fast.events import Event, Notice, Notify, Timed
 from lmms_fast.journal.rundir import RunDir, write_bytes
@@ -198,12 +198,14 @@ def identify(spec: RunSpec, chosen: Chosen, model: Asked) -> dict[str, Any]:
     settings["limit"] = parse_limit(spec.limit)
     content = {
         "model": model.model,
-        "weights": weights_digest(model.served.model if model.served else model.model),
+        "weights": weights_digest(model.served[0].model if model.served else model.model),
         "tasks": {task.task: task.digest() for task in chosen.tasks},
         **settings,
     }
     if spec.allow_media_urls:
         content["allow_media_urls"] = True
+    if (shard := parse_shard(spec.shard)) is not None:
+        content["shard"] = asdict(shard)
     if (policy := parse_policy(spec.image)) != ORIGINAL:
         content["image"] = asdict(policy)
     same: dict[str, Any] = orjson.loads(orjson.dumps(content))

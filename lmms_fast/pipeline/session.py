@@ -28,6 +28,7 @@ from lmms_fast.pipeline.stop import GRACE_S, Stop
 from lmms_fast.pipeline.stream import Stream
 from lmms_fast.server.command import installed
 from lmms_fast.server.launch import Server, launch
+from lmms_fast.server.spec import ServerSpec
 from lmms_fast.server.tune import beside, devices
 
 _NOT_ANY_MORE = "is not asked any more (what it said is kept, and the same command goes on)"
@@ -140,17 +141,19 @@ class Session:
 
     async def _where(self, asked: Asked, stack: contextlib.AsyncExitStack) -> Where:
         """The servers to be asked; ours is on its way, and ends with the stack."""
-        spec, ours, served = self.spec, None, asked.served
-        is_model = asked.role == "model"
-        if served is not None:
+        spec, is_model = self.spec, asked.role == "model"
 
-            async def start(number: int) -> Server:
-                log = self.directory.server_log(asked.role, number)
-                return await stack.enter_async_context(await launch(
-                    served, log_path=log, notify=self.notify, requests=self.requests, repeats=spec.repeats,
-                ))  # fmt: skip
+        async def start(served: ServerSpec, number: int) -> Server:
+            log = self.directory.server_log(asked.role, served.replica, number)
+            share = None if self.requests is None else self.requests // served.replicas
+            return await stack.enter_async_context(await launch(
+                served, log_path=log, notify=self.notify, requests=share, repeats=spec.repeats,
+            ))  # fmt: skip
 
-            ours = Ours(served, await start(0), start, spec.keep_server and is_model)
+        ours = [
+            Ours(one, await start(one, 0), functools.partial(start, one), spec.keep_server and is_model)
+            for one in asked.served
+        ]
         return Where(
             asked.profiles, asked.named, asked.key_env, asked.concurrency, spec.patience, spec.request_timeout,
             spec.max_attempts, spec.rpm if is_model else None, spec.tpm if is_model else None, ours,
@@ -159,10 +162,10 @@ class Session:
 
 def _placed(asked: Asked, model: Asked | None) -> tuple[Asked, bool]:
     """A judge's server beside that of the model, or later in its place."""
-    if asked.served is None or model is None or model.served is None:
+    if not asked.served or model is None or not model.served:
         return asked, False
-    placed = beside(model.served, asked.served, installed()[0], devices())
-    return (asked, True) if placed is None else (replace(asked, served=placed), False)
+    placed = beside(model.served, asked.served[0], installed()[0], devices())
+    return (asked, True) if placed is None else (replace(asked, served=(placed,)), False)
 
 
 def beginning(spec: RunSpec) -> dict[str, Any]:

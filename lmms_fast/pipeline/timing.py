@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 from lmms_fast.events import (
@@ -22,6 +22,7 @@ from lmms_fast.events import (
 from lmms_fast.types import Load
 
 Binding = Literal["server", "server's front end", "server's engine", "rate limit", "byte budget", "client", "back-off"]
+MOMENTS = 200
 _FULL = 0.9  # of the limit, on average; a slot is empty for a moment between two requests
 
 
@@ -45,6 +46,20 @@ class ServerUse:
     """Of the media looked up in the cache of prepared media; None where none was."""
     front_end_cores: float
     """CPU seconds a second of the API processes: one that is near 1 is at its limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """How busy the servers were; sums over them."""
+
+    at_s: float
+    """Since the session began."""
+    in_flight: float
+    """Requests of ours that are out."""
+    running: float
+    waiting: float
+    kv_cache: float
+    """Share in use, of the fullest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +98,8 @@ class Timing:
     """From the last answer to the last judgement; before it, judging goes on beside the answering."""
     judgements: int = 0
     """Replies of judges."""
+    load: tuple[Moment, ...] = ()
+    """The servers over time, where they tell their load; at most `MOMENTS`, each the mean of as many readings."""
 
     def sentence(self) -> str:
         """One line for people."""
@@ -122,6 +139,7 @@ class Meter:
         self._judged: tuple[float, float] | None = None
         self._judgements = 0
         self._use = _Use()
+        self._course = _Course()
 
     def __call__(self, event: Event) -> None:
         """Take an event in. On the event loop's thread only."""
@@ -150,8 +168,9 @@ class Meter:
             case Judged():
                 self._judgement(event)
             case LoadRead():
-                sending = self._first is not None and self._tail is None
-                self._use.read(event.endpoint, event.load, self._clock(), self._out if sending else None)
+                now, sending = self._clock(), self._first is not None and self._tail is None
+                self._use.read(event.endpoint, event.load, now, self._out if sending else None)
+                self._course.add(self._use.moment(now - self._begun, self._out))
             case _:
                 pass
 
@@ -187,7 +206,8 @@ class Meter:
         if self._first is None:
             rates = None, None, None
             return Timing(ready - self._begun, 0.0, 0.0, 0.0, scoring_s, 0, 0, 0, *rates, 0.0, None, None, None,
-                          max(0.0, last - ready) if self._judged else 0.0, self._judgements)  # fmt: skip
+                          max(0.0, last - ready) if self._judged else 0.0, self._judgements,
+                          self._course.moments())  # fmt: skip
         tail = self._last if self._tail is None else self._tail
         sending, span = tail - self._first, self._last - self._first
         counts = (self._requests, self._samples, self._tokens)
@@ -198,7 +218,7 @@ class Meter:
             self._samples, self._tokens, requests_per_s, samples_per_s, tokens_per_s,
             self._area / sending if sending else float(self._out), self._binding(sending, self._last - tail, server),
             _percentiles(self._latencies) if self._latencies else None, server,
-            max(0.0, last - self._last) if self._judged else 0.0, self._judgements,
+            max(0.0, last - self._last) if self._judged else 0.0, self._judgements, self._course.moments(),
         )  # fmt: skip
 
     def _binding(self, sending: float, tail: float, server: ServerUse | None) -> Binding:
@@ -231,12 +251,17 @@ class _Use:
         self._kv_cache = max(self._kv_cache, load.kv_cache)
         if in_flight is None:
             return
-        running = sum(one.running for _, one in self._last.values())
-        waiting = sum(one.waiting for _, one in self._last.values())
+        moment = self.moment(now, in_flight)
         self._readings += 1
-        self._running += running
-        self._waiting += waiting
-        self._front_end += max(0.0, in_flight - running - waiting)
+        self._running += moment.running
+        self._waiting += moment.waiting
+        self._front_end += max(0.0, in_flight - moment.running - moment.waiting)
+
+    def moment(self, at_s: float, in_flight: int) -> Moment:
+        """By the newest reading of each server."""
+        loads = [load for _, load in self._last.values()]
+        return Moment(at_s, in_flight, sum(one.running for one in loads), sum(one.waiting for one in loads),
+                      max(one.kv_cache for one in loads))  # fmt: skip
 
     def sums(self) -> ServerUse | None:
         """None without a reading while requests were sent."""
@@ -258,6 +283,35 @@ class _Use:
         """A counter that got smaller was zeroed by a restart."""
         first, last = (float(getattr(side[endpoint][1], counter)) for side in (self._first, self._last))
         return last - first if last >= first else last
+
+
+class _Course:
+    """Moments of a session, however long it is: when there are too many, each two become one."""
+
+    def __init__(self) -> None:
+        self._whole: list[Moment] = []
+        self._new: list[Moment] = []
+        self._width = 1
+
+    def add(self, moment: Moment) -> None:
+        """In the order of time."""
+        self._new.append(moment)
+        if len(self._new) < self._width:
+            return
+        self._whole.append(_mean(self._new))
+        self._new = []
+        if len(self._whole) == MOMENTS:
+            self._whole = [_mean(pair) for pair in zip(self._whole[::2], self._whole[1::2], strict=True)]
+            self._width *= 2
+
+    def moments(self) -> tuple[Moment, ...]:
+        """Those of equal width, and what is left."""
+        return (*self._whole, _mean(self._new)) if self._new else tuple(self._whole)
+
+
+def _mean(moments: Sequence[Moment]) -> Moment:
+    columns = zip(*(astuple(one) for one in moments), strict=True)
+    return Moment(*(round(sum(column) / len(moments), 4) for column in columns))
 
 
 def _share(part: float, whole: float) -> float | None:

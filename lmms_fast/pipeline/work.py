@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from lmms_fast.config.spec import RunSpec
+from lmms_fast.data.again import Sight
 from lmms_fast.data.source import Source, open_source
 from lmms_fast.errors import LmmsFastError
 from lmms_fast.events import Notice, Notify
@@ -20,7 +21,7 @@ from lmms_fast.media.policy import parse_policy
 from lmms_fast.pipeline.answers import Longer, Plan, answers, cut_off_keys, selection_of, task_size
 from lmms_fast.pipeline.budget import Budget, Spent, known_price, parse_budget, price_of
 from lmms_fast.pipeline.door import Door
-from lmms_fast.pipeline.judging import Bench, Judging, Sight
+from lmms_fast.pipeline.judging import Bench, Judging
 from lmms_fast.pipeline.roles import Asked, Role
 from lmms_fast.pipeline.session import Session, beginning, first_of, now
 from lmms_fast.pipeline.stop import Stop
@@ -82,7 +83,9 @@ class Work:
                     await session.judge(judgings)
                 else:
                     sizes = {task.task: task_size(spec, task, sources[task.task]) for task in self.chosen.tasks}
-                    facts["samples"] = sizes
+                    facts["samples"] = dict.fromkeys(sizes) if spec.shard else sizes
+                    facts["samples_of_all_shards"] = sizes
+                    self.directory.write("manifest.json", manifest)  # those who watch know how far it is
                     known = [size for size in sizes.values() if size is not None]
                     session.requests = sum(known) if len(known) == len(sizes) else None
                     plan = Plan(spec, self.chosen.tasks, sources, self._spender("model"))

@@ -173,7 +173,7 @@ class Measure:
     rule: str
     """The aggregation's name."""
     options: Options
-    clusters: Mapping[Key, str]
+    clusters: Mapping[Key, int]
     note: str | None = None
     alone: bool = False
     """Against nothing at all: the difference is then the second run's number, and its interval that of the number."""
@@ -206,7 +206,7 @@ class Measure:
     def _paired(self, keys: Sequence[Key]) -> list[Paired]:
         """Each sample's two numbers, repeats averaged as the mean over samples does."""
         part, scale = self.options.get("part"), self.options.get("scale", 1)
-        numbers: defaultdict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
+        numbers: defaultdict[tuple[str, int], list[tuple[float, float]]] = defaultdict(list)
         for key in keys:
             one, other = (side[key].part(part) for side in self.pairs.scored)
             if one is not None and other is not None:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast
 
-from lmms_fast.metrics import strip_reasoning
+from lmms_fast.metrics import AGGREGATORS, strip_reasoning
+from lmms_fast.metrics.clusters import clusters
 from lmms_fast.report.finished import FinishedRun
 from lmms_fast.types import Scored
 
@@ -27,13 +28,6 @@ CAUSES: Mapping[Cause, str] = {
     "parser": "the same response, or the same final answer, and something else was read out of it",
     "model": "another answer",
 }
-
-# What an aggregation counts together is one draw, too.
-_UNITS: Mapping[str, tuple[str, ...]] = {
-    "circular": ("circular_id",), "pairs": ("pair_id",), "mme": ("category", "question_id"),
-    "hallusion": ("category", "subcategory", "set_id"), "naturalbench": ("group_id",), "mmeval_pro": ("triplet_id",),
-    "wemath": ("problem_id",),
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +75,11 @@ class Pairs:
         first, second = ({key: scored(lines[key]) for key in self.measured} for lines in (self.first, self.second))
         return first, second
 
-    def clusters(self, aggregator: str | None) -> dict[Key, str]:
-        """What each sample was drawn together with: questions on the same picture, repeats of one question, and
-        samples that the aggregation counts together.
-
-        A picture that all samples have (an example in the prompt) joins none. Where more than half of the samples would
-        be one cluster (pictures that were drawn at random for each question), only equal sets of pictures join.
-        """
-        shown = {key: frozenset(pictures(self.first[key])) for key in self.keys}
-        everywhere = frozenset.intersection(*shown.values()) if shown else frozenset()
-        units = {key: self._unit(key, _UNITS.get(aggregator or "", ())) for key in self.keys}
-        found = _joined({key: [*units[key], *(shown[key] - everywhere)] for key in self.keys})
-        if found and 2 * max(Counter(found.values()).values()) > len(found):
-            sets = {key: ["set " + " ".join(sorted(names))] if (names := shown[key] - everywhere) else []
-                    for key in self.keys}  # fmt: skip
-            found = _joined({key: [*units[key], *sets[key]] for key in self.keys})
-        return found
-
-    def _unit(self, key: Key, columns: Sequence[str]) -> list[str]:
-        groups = self.first[key]["groups"]
-        whole = columns and all(column in groups for column in columns)
-        return ["unit " + " / ".join(groups[column] for column in columns)] if whole else []
+    def clusters(self, aggregator: str | None) -> dict[Key, int]:
+        """What each sample was drawn together with (`metrics.clusters`), by the pictures of the first run."""
+        together = AGGREGATORS[aggregator].together if aggregator else ()
+        found = clusters([scored(self.first[key]) for key in self.keys], together).of
+        return {key: found[key[0]] for key in self.keys}
 
     def flips(self) -> list[Flip]:
         """What came out otherwise."""
@@ -110,22 +88,6 @@ class Pairs:
             for key in self.keys
             if self.first[key]["score"] != self.second[key]["score"]
         ]
-
-
-def _joined(marks: Mapping[Key, Sequence[str]]) -> dict[Key, str]:
-    """Samples that share an id or a mark, directly or by way of others, under one name."""
-    above: dict[str, str] = {}
-
-    def root(name: str) -> str:
-        while (higher := above.setdefault(name, name)) != name:
-            above[name] = above.get(higher, higher)
-            name = higher
-        return name
-
-    for (id, _), names in marks.items():
-        for name in names:
-            above[root(f"mark {name}")] = root(f"id {id}")
-    return {key: root(f"id {key[0]}") for key in marks}
 
 
 def _lines(run: FinishedRun, task: str) -> dict[Key, Line]:
@@ -144,6 +106,7 @@ def scored(line: Line) -> Scored:
     return Scored(
         line["id"], line["repeat"], line["groups"], line["score"], line["score"] is not None and answer is not None,
         line.get("parts", {}), tuple(answer) if isinstance(answer, list) else answer, tuple(line["target"]),
+        tuple(dict.fromkeys(pictures(line))),
     )  # fmt: skip
 
 

@@ -16,13 +16,14 @@ A cluster is what was drawn together: the questions on one picture, the rotation
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import math
 from collections import defaultdict
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+
+from lmms_fast.metrics.quantile import beta_share, binomial_interval, t_quantile
 
 LEVEL = 0.95
 Z = NormalDist().inv_cdf((1 + LEVEL) / 2)
@@ -88,11 +89,11 @@ def of_means(pairs: Sequence[Paired], scale: float = 1.0, *, alone: bool = False
 
 
 def _right_or_wrong(gained: int, lost: int, n: int, scale: float, alone: bool) -> Contrast:
-    low, high = wilson(gained, n) if alone else tango(gained, lost, n)
+    low, high = binomial_interval(gained, n) if alone else tango(gained, lost, n)
     difference = (gained - lost) / n
     error = math.sqrt(max(0.0, gained + lost - n * difference**2)) / n or (high - low) / 2 / Z
     return Contrast(scale * difference, scale * low, scale * high, mcnemar(gained, lost), scale * error,
-                    "Wilson's interval" if alone else "McNemar's exact test, Tango's interval", n)  # fmt: skip
+                    "exact (mid-p)" if alone else "McNemar's exact test, Tango's interval", n)  # fmt: skip
 
 
 def of_numbers(
@@ -161,12 +162,6 @@ def tango(gained: int, lost: int, n: int) -> tuple[float, float]:
     return _solve(score, Z, -1.0, estimate), _solve(score, -Z, estimate, 1.0)
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
-    """Score interval of one proportion (1927)."""
-    middle, reach = right + Z * Z / 2, Z * math.sqrt(right * (n - right) / n + Z * Z / 4)
-    return (middle - reach) / (n + Z * Z), (middle + reach) / (n + Z * Z)
-
-
 def _solve(falling: Callable[[float], float], value: float, low: float, high: float) -> float:
     for _ in range(60):
         middle = (low + high) / 2
@@ -186,34 +181,4 @@ def holm(p_values: Mapping[Hashable, float]) -> dict[Hashable, float]:
 
 def t_two_sided(t: float, freedom: float) -> float:
     """Chance that Student's t is as far from 0, on either side."""
-    return _incomplete_beta(freedom / (freedom + t * t), freedom / 2, 0.5)
-
-
-@functools.cache
-def t_quantile(chance: float, freedom: float) -> float:
-    """Where Student's t has the share `chance`, of at least one half, below it."""
-    return -_solve(lambda t: 1 - t_two_sided(t, freedom) / 2 if t < 0 else 0.0, chance, -1e4, 0.0)
-
-
-def _incomplete_beta(x: float, a: float, b: float) -> float:
-    """Regularised, by its continued fraction (Lentz)."""
-    if not 0 < x < 1:
-        return float(x >= 1)
-    if x > (a + 1) / (a + b + 2):
-        return 1 - _incomplete_beta(1 - x, b, a)
-    front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)) / a
-    fraction, c, d = 1.0, 1.0, 0.0
-    for step in range(1000):
-        m = step // 2
-        if not step:
-            numerator = 1.0
-        elif step % 2:
-            numerator = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
-        else:
-            numerator = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
-        d = 1 / ((1 + numerator * d) or 1e-300)
-        c = (1 + numerator / c) or 1e-300
-        fraction *= c * d
-        if abs(1 - c * d) < 1e-14:
-            break
-    return front * (fraction - 1)
+    return beta_share(freedom / 2, 0.5, freedom / (freedom + t * t))

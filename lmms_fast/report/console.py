@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import time
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import TracebackType
 from typing import Self, TextIO
@@ -33,7 +34,7 @@ from lmms_fast.events import (
     TaskSized,
     Timed,
 )
-from lmms_fast.report.judgements import Judged as JudgedBy
+from lmms_fast.report.judgements import JudgedBy
 from lmms_fast.report.result import Audit, RunResult, TaskResult
 from lmms_fast.tasks.spec import DEFAULT
 from lmms_fast.types import Aggregate, Load
@@ -268,15 +269,19 @@ class JsonLines:
 
 
 def score_table(result: RunResult) -> Table:
-    """Scores with their standard errors, what became of every sample, and bounds where some were not measured."""
-    columns = ["task", "metric", "score", "± s.e.", "n", "right", "part", "wrong", "no answer", "not measured",
-               "cut off"]  # fmt: skip
+    """Scores with standard errors and intervals, what became of every sample, and bounds where some were not measured.
+
+    The interval is what other questions of the kind would do to the score; the bounds, what those not measured could.
+    """
+    columns = ["task", "metric", "score", "± s.e.", "95 % interval", "n", "right", "part", "wrong", "no answer",
+               "not measured", "cut off"]  # fmt: skip
     optional = {"part": any("graded" in task.outcomes for task in result.tasks.values())}
-    table = Table(box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, collapse_padding=True, header_style="bold")
     shown = [name for name in columns if optional.get(name, True)]
     bounded = any(one.low is not None for task in result.tasks.values() for one in task.aggregates)
-    for name in [*shown, *(["if those were wrong – right"] if bounded else [])]:
-        table.add_column(name, justify="left" if name in ("task", "metric") else "right")
+    for name in [*shown, *(["the rest wrong–right"] if bounded else [])]:
+        text = name in ("task", "metric")
+        table.add_column(_header(name), justify="left" if text else "right", overflow="fold", no_wrap=not text)
 
     def add(name: str, one: Aggregate, task: TaskResult | None, style: str = "") -> None:
         cells = _cells(name, one, task)
@@ -287,6 +292,8 @@ def score_table(result: RunResult) -> Table:
         heads = [row for row in task.aggregates if row.group is None] or [Aggregate("–", None, None, None, 0, 0, 0)]
         for number, one in enumerate(heads):
             add(name if number == 0 else "", one, task if number == 0 else None)
+        for one in task.repeats:
+            add("  repeats", one, None)
         for variant, found in task.scorings.items():
             for one in (row for row in found if row.group is None):
                 add(f"  by {variant}", one, None)
@@ -298,21 +305,34 @@ def score_table(result: RunResult) -> Table:
     return table
 
 
+def _header(name: str) -> str:
+    """On two lines where that is shorter than a line: the table is to stand in 100 columns."""
+    first, _, last = name.rpartition(" ")
+    return f"{first}\n{last}" if last in ("interval", "answer", "measured", "off", "wrong–right") else name
+
+
 def _cells(name: str, one: Aggregate, task: TaskResult | None) -> dict[str, str]:
-    value = "–" if one.value is None else f"{one.value:.4f}"
-    error = "" if one.stderr is None else f"{one.stderr:.4f}"
+    digits = 1 if one.value is not None and abs(one.value) >= 100 else 4
+    value = "–" if one.value is None else f"{one.value:.{digits}f}"
+    error = "" if one.stderr is None else f"{one.stderr:.{digits}f}"
+    interval = "" if one.interval is None else _range(*one.interval)
     outcomes = {} if task is None else task.outcomes
     counts = {column: "" if task is None else str(outcomes.get(key, 0))
               for column, key in (("right", "correct"), ("part", "graded"), ("wrong", "wrong"))}  # fmt: skip
     return {
-        "task": name, "metric": one.metric, "score": value, "± s.e.": error, "n": str(one.n), **counts,
-        "no answer": str(one.n_no_answer), "not measured": str(one.n_failed),
+        "task": name, "metric": one.metric, "score": value, "± s.e.": error, "95 % interval": interval,
+        "n": str(one.n), **counts, "no answer": str(one.n_no_answer), "not measured": str(one.n_failed),
         "cut off": "" if task is None else str(task.truncated),
     }  # fmt: skip
 
 
 def _bounds(one: Aggregate) -> str:
-    return "" if one.low is None or one.high is None else f"{one.low:.4f} – {one.high:.4f}"
+    return "" if one.low is None or one.high is None else _range(one.low, one.high)
+
+
+def _range(low: float, high: float) -> str:
+    digits = 1 if max(abs(low), abs(high)) >= 100 else 3
+    return f"{low:.{digits}f}–{high:.{digits}f}"
 
 
 def remarks(result: RunResult) -> list[str]:
@@ -324,7 +344,28 @@ def remarks(result: RunResult) -> list[str]:
         lines.append("pictures not sent as stored: " + ", ".join(f"{why} {n}" for why, n in result.changed.items()))
     for name, task in result.tasks.items():
         lines += _of_task(name, task)
+    lines += _methods(result)
     return lines + (_judged(result.judged) if result.judged else [])
+
+
+def _methods(result: RunResult) -> list[str]:
+    """How the intervals of the table were made."""
+    used: dict[str, dict[str, None]] = {}
+    shown = [(name, one) for name, task in result.tasks.items() for one in (*task.aggregates, *task.repeats)]
+    for name, one in [*shown, *result.groups.items()]:
+        if one.method and one.group is None:
+            used.setdefault(re.sub(r" \(\d+ clusters\)", "", one.method), {})[name] = None
+    if not used:
+        return []
+    if len(used) == 1:
+        return [f"95 % intervals: {next(iter(used))}."]
+    listed = "; ".join(f"{method} ({_some(list(names))})" for method, names in used.items())
+    return [f"95 % intervals: {listed}."]
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first three."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def _of_task(name: str, task: TaskResult) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 import orjson
 
 from lmms_fast.errors import UsageError
-from lmms_fast.journal.rundir import read_json
+from lmms_fast.journal.rundir import read_json, recorded_spec
+from lmms_fast.tasks.catalog import Catalog, Selection
+from lmms_fast.tasks.spec import DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +34,11 @@ class FinishedRun:
         return tuple(self.results["tasks"])
 
     def samples(self, task: str) -> Iterator[dict[str, Any]]:
-        """The lines of a task's samples file, in the order of the data. Raises UsageError for a file that is none."""
+        """The lines of a task's samples file, in the order of the data. Raises UsageError for a file that is none, or
+        that lies elsewhere."""
         path = self.path / f"samples_{task}.jsonl"
+        if path.resolve().parent != self.path.resolve():  # a run may be someone else's
+            raise UsageError(f"{path}: leads out of the run's directory.")
         try:
             with path.open("rb") as file:
                 for line in file:
@@ -51,3 +56,17 @@ def open_run(path: Path) -> FinishedRun:
     if results is None or not isinstance(results.get("tasks"), dict):
         raise UsageError(f"{path}: the run has no results yet; `lmms-fast score {path}` makes them of the answers.")
     return FinishedRun(path, manifest, results)
+
+
+def tasks_of(path: Path, manifest: Mapping[str, Any] | None, include: Sequence[Path] = ()) -> Selection:
+    """The tasks a run was made with, as their files are now; none of their hooks is run. Raises TaskError when one is
+    gone.
+
+    A run of imported answers, or of a data file without a task file, holds the definition of its task itself.
+    """
+    spec = recorded_spec(path, manifest)
+    variants = (manifest or {})["sessions"][-1].get("prompt_variants", {})
+    # The code of another evaluator's tasks runs only from folders that this command was given.
+    catalog = Catalog([*include, path, *map(Path, spec["include_path"])], foreign=include)
+    named = [catalog.kept(name, lambda task: path / f"{task}.yaml") for name in spec["tasks"]]
+    return catalog.select(named).prompted(lambda task: variants.get(task.task, DEFAULT))

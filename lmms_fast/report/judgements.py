@@ -90,8 +90,10 @@ class Referee:
         return self.decided(record, outcome, texts), lines
 
     def decided(self, record: Record, outcome: Outcome, texts: Sequence[str | None]) -> Verdict:
-        """The verdict on a response by what was replied to each of its questions, which are not made again."""
-        return judge(record, outcome, self._rules, texts)
+        """The verdict on a response by what was replied to each of its questions, which are not made again. A judge's
+        thinking is no part of its reply."""
+        replies = [None if text is None else strip_reasoning(text) for text in texts]
+        return judge(record, outcome, self._rules, replies)
 
 
 def _said(outcome: Outcome | None) -> Judgement:
@@ -114,7 +116,7 @@ def what_became(verdict: Verdict, judgements: Sequence[Judgement]) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedBy:
     """Who judged a run's answers, and what that took."""
 
     model: str
@@ -158,12 +160,12 @@ class Judges:
     second: Seat | None = None
     share: float = 0.0
 
-    def told(self, tasks: Sequence[Task]) -> Judged | None:
+    def told(self, tasks: Sequence[Task]) -> JudgedBy | None:
         """What the judging took."""
         if self.first is None:
             return None
         used = self.first.used.values()
-        return Judged(
+        return JudgedBy(
             self.first.who.model, same_family(self.first.who.model, self.candidate), len(used),
             sum(one.prompt_tokens or 0 for one in used), sum(one.completion_tokens or 0 for one in used),
             {task.task: task.score.judge.model for task in tasks

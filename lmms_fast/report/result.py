@@ -17,12 +17,13 @@ import orjson
 
 from lmms_fast.errors import StorageError, UsageError
 from lmms_fast.journal.records import Record
-from lmms_fast.journal.rundir import RunDir, recorded_spec
+from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
 from lmms_fast.metrics import AGGREGATORS, aggregate_with_bounds, group_mean
 from lmms_fast.metrics.agreement import Agreement, agreement
 from lmms_fast.metrics.mmmu import RANDOM
-from lmms_fast.report.judgements import Judged, Judgement, Judges, audited, judges_of, what_became
+from lmms_fast.report.finished import tasks_of
+from lmms_fast.report.judgements import JudgedBy, Judgement, Judges, audited, judges_of, what_became
 from lmms_fast.report.submission import Written, submission
 from lmms_fast.report.verdict import (
     OutcomeName,
@@ -36,7 +37,7 @@ from lmms_fast.report.verdict import (
     rules_of,
     value_of,
 )
-from lmms_fast.tasks.catalog import Catalog, Selection
+from lmms_fast.tasks.catalog import Selection
 from lmms_fast.tasks.foreign import Answer, Mark, Marks, bridge_of
 from lmms_fast.tasks.spec import DEFAULT, Group, Task
 from lmms_fast.types import Aggregate, Failure, Outcome, Response, Score, Scored, Together
@@ -96,6 +97,8 @@ class TaskResult:
     """What another evaluator's code gave beside numbers."""
     files: tuple[str, ...] = ()
     """What that code wrote, below the run directory."""
+    repeats: tuple[Aggregate, ...] = ()
+    """What several answers to each question say: mean, pass@k, maj@k, flip rate; empty where each was asked once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ class RunResult:
     """One failure's detail per kind."""
     changed: Mapping[str, int] = field(default_factory=dict)
     """Pictures that were not sent as they are stored, by what was done to them; counted for each sample they are in."""
-    judged: Judged | None = None
+    judged: JudgedBy | None = None
     """None: no judge was asked."""
 
     @property
@@ -197,7 +200,7 @@ def _last_session(run: RunDir) -> Mapping[str, Any]:
 def _asked_for_a_part(run: RunDir) -> bool:
     """Whether the last session was told to ask some of the samples only."""
     spec = _last_session(run).get("spec", {})
-    return spec.get("limit") is not None or bool(spec.get("sample_ids"))
+    return spec.get("limit") is not None or bool(spec.get("sample_ids") or spec.get("shard"))
 
 
 Marking = Callable[[Record, Outcome], tuple[Verdict, Sequence[Judgement]]]
@@ -344,7 +347,9 @@ def _finish_task(
         hand_in.written,
         dict(sorted(told.judging.items())),
         audit.result(),
-        *(() if marked is None else (marked.marks.beside, marked.marks.files)),
+        {} if marked is None else marked.marks.beside,
+        () if marked is None else marked.marks.files,
+        _repeats(own.scored),
     )
 
 
@@ -394,6 +399,12 @@ def _aggregates(task: Task, scored: Sequence[Scored]) -> tuple[Aggregate, ...]:
     )
 
 
+def _repeats(scored: Sequence[Scored]) -> tuple[Aggregate, ...]:
+    if len({one.id for one in scored}) == len(scored) or all(one.value is None for one in scored):
+        return ()
+    return tuple(aggregate_with_bounds("repeats", scored))
+
+
 def as_json(result: RunResult) -> dict[str, Any]:
     """The content of results.json: scores and accounting, no times, so equal runs give equal files."""
     return {
@@ -401,6 +412,7 @@ def as_json(result: RunResult) -> dict[str, Any]:
         "tasks": {
             name: {
                 "aggregates": [asdict(one) for one in task.aggregates],
+                **({"repeats": [asdict(one) for one in task.repeats]} if task.repeats else {}),
                 "outcomes": task.outcomes,
                 "no_answer": task.no_answer,
                 "truncated": task.truncated,
@@ -477,15 +489,5 @@ def _named(found: Sequence[Aggregate], metric: str) -> Aggregate | None:
 
 
 def recorded_tasks(directory: RunDir, include: Sequence[Path] = ()) -> Selection:
-    """The tasks a run was made with, as their files are now; none of their hooks is run. Raises TaskError when one is
-    gone.
-
-    A run of imported answers, or of a data file without a task file, holds the definition of its task itself.
-    """
-    manifest = directory.manifest()
-    spec = recorded_spec(directory.path, manifest)
-    variants = (manifest or {})["sessions"][-1].get("prompt_variants", {})
-    # The code of another evaluator's tasks runs only from folders that this command was given.
-    catalog = Catalog([*include, directory.path, *map(Path, spec["include_path"])], foreign=include)
-    named = [catalog.kept(name, directory.definition) for name in spec["tasks"]]
-    return catalog.select(named).prompted(lambda task: variants.get(task.task, DEFAULT))
+    """As `finished.tasks_of`, of a run that is opened for writing."""
+    return tasks_of(directory.path, directory.manifest(), include)

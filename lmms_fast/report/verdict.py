@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -115,4 +115,12 @@ def as_scored(record: Record, verdict: Verdict) -> Scored:
         parts={} if found is None else found.parts,
         answer=None if found is None else found.prediction.answer,
         target=tuple(record["target"]),
+        pictures=tuple(dict.fromkeys(name for name in _pictures(record) if name != "?")),
     )
+
+
+def _pictures(record: Record) -> Iterator[str]:
+    for message in record.get("messages", ()):
+        for part in message["parts"]:
+            if isinstance(part, dict):
+                yield part["image"]

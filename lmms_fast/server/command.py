@@ -38,7 +38,6 @@ def command(
         ("--served-model-name", *names),
         ("--tensor-parallel-size", str(spec.tp)),
         ("--pipeline-parallel-size", str(spec.pp)),
-        ("--data-parallel-size", str(spec.dp)),
         # Without it the model's repository decides temperature, repetition penalty and more.
         ("--generation-config", "vllm"),
         ("--disable-uvicorn-access-log",),
@@ -50,7 +49,7 @@ def command(
         ours.append(("--gpu-memory-utilization", str(spec.gpu_memory_utilization)))
     elif platform == "cpu":
         # A fraction of one memory node that must be free at start, per worker; the KV cache is set apart (environment).
-        ours.append(("--gpu-memory-utilization", f"{0.3 / (spec.tp * spec.pp * spec.dp):.3f}"))
+        ours.append(("--gpu-memory-utilization", f"{0.3 / (spec.tp * spec.pp * spec.replicas):.3f}"))
     if platform == "cpu":
         ours.append(("--enforce-eager",))
         # A seeded request (temperature above 0) whose prompt is taken in pieces ends the CPU build's engine.
@@ -72,11 +71,12 @@ def environment(
     if spec.devices:
         return {**ours, "CUDA_VISIBLE_DEVICES": ",".join(spec.devices)}
     if platform == "cpu":
-        workers = spec.tp * spec.pp * spec.dp
-        ours["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, min(4, memory_bytes // 2**30 // 8 // workers)))
-        if workers > 1:
-            share = max(1, len(cores) // workers)
-            bound = [cores[rank * share : (rank + 1) * share] or cores[-1:] for rank in range(workers)]
+        workers = spec.tp * spec.pp
+        everybody = workers * spec.replicas
+        ours["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, min(4, memory_bytes // 2**30 // 8 // everybody)))
+        if everybody > 1:
+            share, first = max(1, len(cores) // everybody), spec.replica * workers
+            bound = [cores[rank * share : (rank + 1) * share] or cores[-1:] for rank in range(first, first + workers)]
             ours["VLLM_CPU_OMP_THREADS_BIND"] = "|".join(",".join(map(str, part)) for part in bound)
     return {name: value for name, value in ours.items() if name == "VLLM_API_KEY" or name not in os.environ}
 

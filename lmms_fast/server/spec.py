@@ -14,12 +14,15 @@ class ServerSpec:
     model: str
     tp: int = 1
     pp: int = 1
-    dp: int = 1
     max_model_len: int | None = None
     gpu_memory_utilization: float | None = None
     extra_args: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
     """GPUs it may use, as CUDA_VISIBLE_DEVICES names them; empty: all."""
+    replica: int = 0
+    """Which of several like it, that share the machine …"""
+    replicas: int = 1
+    """… this is one of."""
 
 
 def weights_digest(model: str) -> str | None:

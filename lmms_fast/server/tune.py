@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
+from lmms_fast.errors import UsageError
 from lmms_fast.server.command import Platform
 from lmms_fast.server.spec import ServerSpec
 
@@ -38,7 +39,7 @@ def tune(
     if "--api-server-count" in given:
         processes = int(setting(spec.extra_args, "--api-server-count") or 1)
     # Each API process and each engine has a copy. vLLM's own 4 GiB each is more than a small machine has.
-    cache_gib = max(1, min(4, memory_bytes // _GIB // 16 // (processes + spec.dp)))
+    cache_gib = max(1, min(4, memory_bytes // _GIB // 16 // ((processes + 1) * spec.replicas)))
     choices = [
         Choice("--max-num-seqs", str(MAX_NUM_SEQS[platform]), "the batch; twice as many requests are kept in flight"),
         Choice("--api-server-count", str(processes), why),
@@ -47,18 +48,37 @@ def tune(
     return tuple(choice for choice in choices if choice.flag not in given)
 
 
-def beside(first: ServerSpec, second: ServerSpec, platform: Platform, devices: Sequence[str]) -> ServerSpec | None:
-    """The second server as it can run while the first does; None: only after it.
+def replicas(spec: ServerSpec, count: int, platform: Platform, devices: Sequence[str]) -> tuple[ServerSpec, ...]:
+    """Several servers of one model on one machine, each with GPUs of its own. Raises UsageError for too few.
+
+    One vLLM could run them inside (``--data-parallel-size``); but there a picture is not found again in its cache, and
+    all end with one.
+    """
+    if count == 1:
+        return (spec,)
+    each = spec.tp * spec.pp
+    if platform == "cuda" and len(devices) < count * each:
+        raise UsageError(f"--dp {count}: with {each} GPU{'s' * (each > 1)} each, {count * each} are needed, and "
+                         f"{len(devices)} can be used.")  # fmt: skip
+    places = [tuple(devices[number * each : (number + 1) * each]) if platform == "cuda" else ()
+              for number in range(count)]  # fmt: skip
+    return tuple(replace(spec, devices=place, replica=number, replicas=count) for number, place in enumerate(places))
+
+
+def beside(
+    first: Sequence[ServerSpec], second: ServerSpec, platform: Platform, devices: Sequence[str]
+) -> ServerSpec | None:
+    """The second server as it can run while the first ones do; None: only after them.
 
     It gets GPUs of its own where there are enough, else the memory that the first was told to leave
     (`--gpu-memory-utilization`). Without a GPU both would share the same cores, so nothing is gained.
     """
     if platform == "cpu":
         return None
-    taken, wanted = (one.tp * one.pp * one.dp for one in (first, second))
+    taken, wanted = sum(one.tp * one.pp for one in first), second.tp * second.pp
     if len(devices) >= taken + wanted:
         return replace(second, devices=tuple(devices[taken : taken + wanted]))
-    left = _MOST_OF_A_GPU - (first.gpu_memory_utilization or 1.0)
+    left = _MOST_OF_A_GPU - (first[0].gpu_memory_utilization or 1.0)
     if left < _LEAST_OF_A_GPU or len(devices) < wanted:
         return None
     return replace(second, gpu_memory_utilization=round(left, 3))
@@ -75,9 +95,8 @@ MAX_NUM_SEQS: dict[Platform, int] = {"cuda": 256, "cpu": 32}
 
 
 def in_flight(spec: ServerSpec, platform: Platform) -> int:
-    """Requests that keep every replica's batch full while the next are being prepared; more only fill memory."""
-    batch = int(setting(spec.extra_args, "--max-num-seqs") or MAX_NUM_SEQS[platform])
-    return 2 * batch * spec.dp
+    """Requests that keep the batch full while the next are being prepared; more only fill memory."""
+    return 2 * int(setting(spec.extra_args, "--max-num-seqs") or MAX_NUM_SEQS[platform])
 
 
 def keeps_media(argv: Sequence[str]) -> bool:
@@ -99,11 +118,9 @@ def setting(argv: Sequence[str], flag: str) -> str | None:
 
 
 def _api_processes(spec: ServerSpec, cores: int, requests: int | None, repeats: int) -> tuple[int, str]:
-    if spec.dp > 1:
-        return spec.dp, "one for each replica"
     if repeats > 1:
         return 1, "one, so that a picture is sent once for all repeats"
-    spare = cores - spec.tp * spec.pp - 1
+    spare = cores // spec.replicas - spec.tp * spec.pp - 1
     if spare >= 8:
         return 2, f"pictures are prepared in one thread each, and {spare} cores are free"
     if requests is not None and requests >= _MANY_REQUESTS:

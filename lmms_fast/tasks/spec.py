@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -559,6 +561,16 @@ def _resolved(path: Path, deep: int) -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise TaskError(f"{path}: cannot be read ({error.strerror}).") from None
+    return dict(_parsed(path, state.st_mtime_ns, state.st_size))
+
+
+@functools.cache
+def _parsed(path: Path, mtime_ns: int, size: int) -> Mapping[str, Any]:
+    """A file's content; that of a file which many extend is made once."""
     try:
         content = yaml.load(path.read_bytes(), Loader=_LOADER)
     except OSError as error:

@@ -168,6 +168,12 @@ def test_a_vote_that_cannot_be_read_leaves_the_sample_unmeasured(tmp_path: Path,
     assert result.tasks["essays"].aggregates[0].value is None
 
 
+def test_a_judge_may_think(tmp_path: Path, pair: Servers) -> None:
+    """What it thinks is no verdict."""
+    pair.judge.behave = lambda _, body: web.json_response(completion("<think>1? 1. Or\n0</think>\n\n0"))
+    assert evaluate(write(tmp_path, 3), pair, tmp_path / "r").score("essays") == 0.0
+
+
 SWAP = """\
   judge:
     prompt: |-

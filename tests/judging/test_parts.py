@@ -1,33 +1,24 @@
-"""The parts of judging, each by itself: a journal that is followed, the cache, what is seen again, families, places."""
+"""The parts of judging, each by itself: a journal that is followed, the cache, families, places."""
 
 from __future__ import annotations
 
-import itertools
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from lmms_fast.data.feed import Fed, Selection
-from lmms_fast.errors import DataError
 from lmms_fast.journal.cache import ReplyCache
 from lmms_fast.journal.records import Record, sample_record
 from lmms_fast.journal.store import Journal
-from lmms_fast.media.policy import ORIGINAL
 from lmms_fast.metrics.agreement import agreement
-from lmms_fast.pipeline import judging
-from lmms_fast.pipeline.judging import Sight
 from lmms_fast.report.family import family, same_family
 from lmms_fast.report.judgements import audited
 from lmms_fast.server.command import environment
 from lmms_fast.server.spec import ServerSpec
 from lmms_fast.server.tune import beside, devices
-from lmms_fast.tasks.spec import Task
-from lmms_fast.types import Failure, Media, Message, Response, Sample, Usage
-from tests.judging.work import write
+from lmms_fast.types import Failure, Response, Sample, Usage
 
 
 def record(number: int) -> Record:
@@ -150,44 +141,6 @@ def test_a_reply_that_cannot_be_read_is_none(tmp_path: Path) -> None:
         assert cache.trouble
 
 
-class Shelf:
-    """A data set of samples with a picture each; counts how often it is read from the start."""
-
-    def __init__(self, size: int) -> None:
-        self.size, self.read = size, 0
-
-    def feed(self, *_: object) -> Iterator[Fed]:
-        """As `feed_task`."""
-        self.read += 1
-        for row, repeat in itertools.product(range(self.size), range(2)):
-            message = Message("user", (Media(b"%d" % row * 100), "Look."))
-            yield Fed(row, Sample("t", str(row), (message,), (), repeat=repeat))
-
-
-def seen(shelf: Shelf, order: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int) -> list[bytes]:
-    """Pictures of rows, asked for in an order."""
-    monkeypatch.setattr(judging, "feed_task", shelf.feed)
-    monkeypatch.setattr(judging, "_KEPT_BYTES", kept)
-    task = Task.model_construct(task="t", file=write(tmp_path, 1))
-    sight = Sight([task], lambda _: None, Selection(), ORIGINAL)  # type: ignore[arg-type,return-value]
-    return [sight.pictures({"task": "t", "id": str(row)})[0].read() for row in order]
-
-
-def test_pictures_are_found_again_in_about_the_order_of_the_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Read once where what is passed over can be kept, and again, rather than wrong, where it cannot."""
-    order = [2, 0, 1, 3, 3, 9, 5]
-    expected = [b"%d" % row * 100 for row in order]
-    roomy, narrow = Shelf(10), Shelf(10)
-    assert seen(roomy, order, tmp_path, monkeypatch, 1 << 20) == expected
-    assert roomy.read == 1
-    assert seen(narrow, order, tmp_path, monkeypatch, 1) == expected
-    assert narrow.read > 1
-    with pytest.raises(DataError, match="'11' is not in the data any more"):
-        seen(Shelf(10), [11], tmp_path, monkeypatch, 1 << 20)
-
-
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
@@ -237,17 +190,17 @@ def test_a_second_server_stands_beside_the_first_where_it_can() -> None:
     """On GPUs of its own, else in the memory that the first leaves, else after it; on cores alone always after it."""
     first, judge = ServerSpec("a", tp=2), ServerSpec("b", tp=2)
     eight = tuple(map(str, range(8)))
-    placed = beside(first, judge, "cuda", eight)
+    placed = beside([first], judge, "cuda", eight)
     assert placed is not None
     assert placed.devices == ("2", "3")
     variables = environment(placed, platform="cuda", api_key="k", cores=[0], memory_bytes=1 << 34)
     assert variables["CUDA_VISIBLE_DEVICES"] == "2,3"
-    assert beside(first, judge, "cuda", eight[:3]) is None
-    shared = beside(ServerSpec("a", gpu_memory_utilization=0.6), ServerSpec("b"), "cuda", ("0",))
+    assert beside([first], judge, "cuda", eight[:3]) is None
+    shared = beside([ServerSpec("a", gpu_memory_utilization=0.6)], ServerSpec("b"), "cuda", ("0",))
     assert shared is not None
     assert (shared.devices, shared.gpu_memory_utilization) == ((), 0.35)
-    assert beside(ServerSpec("a", gpu_memory_utilization=0.9), ServerSpec("b"), "cuda", ("0",)) is None
-    assert beside(first, judge, "cpu", ()) is None
+    assert beside([ServerSpec("a", gpu_memory_utilization=0.9)], ServerSpec("b"), "cuda", ("0",)) is None
+    assert beside([first], judge, "cpu", ()) is None
 
 
 def test_devices(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(words)
     assert ended.value.code == 0
-    assert "accuracy  1.0000" in capsys.readouterr().out
+    assert "accuracy 1.0000" in capsys.readouterr().out
     with pytest.raises(SystemExit) as ended:
         main(["import", str(file), "--extract", "text", "--column", "response"])
     assert ended.value.code == 1

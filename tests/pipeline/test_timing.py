@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lmms_fast.events import FeedDone, LimitChanged, LoadRead, Ready, RequestRetried, RequestStarted, SampleDone
-from lmms_fast.pipeline.timing import Meter
+from lmms_fast.pipeline.timing import MOMENTS, Meter
 from lmms_fast.types import Load
 
 
@@ -154,3 +154,20 @@ def test_a_restarted_servers_counters_start_from_zero() -> None:
     server = meter.timing(0.0).server
     assert server is not None
     assert server.preemptions == 3
+
+
+@pytest.mark.parametrize("readings", [3, 199, 200, 1000, 12345])
+def test_the_course_of_a_session_is_bounded(readings: int) -> None:
+    """However long it is: from the first to the last, at most so many points, means of the readings."""
+    clock = Clock()
+    meter = _meter(4, clock)
+    for number in range(readings):
+        clock.now += 1
+        meter(LoadRead("a", _load(number % 2, 1)))
+    load = meter.timing(0.0).load
+    assert min(readings, MOMENTS // 2) <= len(load) <= MOMENTS
+    assert [one.at_s for one in load] == sorted(one.at_s for one in load)
+    assert load[0].at_s < readings / 50 + 2
+    assert load[-1].at_s > readings * 0.98 - 1
+    assert {one.waiting for one in load} == {1.0}
+    assert sum(one.running for one in load) / len(load) == pytest.approx(0.5, abs=0.2)

@@ -76,13 +76,13 @@ def test_causes(before: dict[str, Any], after: dict[str, Any], why: str) -> None
 def test_clusters(tmp_path: Path) -> None:
     """Questions on one picture, repeats of one question, and rotations belong together; a shared example does not."""
     lines = [
-        line("1", 1.0, pictures=["example", "a"]),
-        line("2", 1.0, pictures=["example", "a", "b"]),
-        line("3", 1.0, pictures=["example", "b"]),
+        line("1", 1.0, pictures=["example", "a"], groups={"circular_id": "1"}),
+        line("2", 1.0, pictures=["example", "a", "b"], groups={"circular_id": "2"}),
+        line("3", 1.0, pictures=["example", "b"], groups={"circular_id": "3"}),
         line("4", 1.0, pictures=["example", "c"], groups={"circular_id": "7"}),
         line("5", 1.0, pictures=["example", "d"], groups={"circular_id": "7"}),
-        line("6", 1.0, pictures=["example"]),
-        line("6", 1.0, pictures=["example"], repeat=1),
+        line("6", 1.0, pictures=["example"], groups={"circular_id": "6"}),
+        line("6", 1.0, pictures=["example"], groups={"circular_id": "6"}, repeat=1),
     ]
     run = written(tmp_path / "a", lines)
     found = Pairs(run, run, "t")

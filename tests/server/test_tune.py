@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lmms_fast.server.command import command
+from lmms_fast.errors import UsageError
+from lmms_fast.server.command import command, environment
 from lmms_fast.server.spec import ServerSpec
-from lmms_fast.server.tune import in_flight, keeps_media, setting, tune
+from lmms_fast.server.tune import in_flight, keeps_media, replicas, setting, tune
 
 GIB = 2**30
 
@@ -47,7 +48,23 @@ def test_what_the_user_gives_wins() -> None:
     spec = ServerSpec("m", extra_args=("--max-num-seqs=8", "--api-server-count", "3"))
     assert set(_tuned(spec)) == {"--mm-processor-cache-gb"}
     assert in_flight(spec, "cpu") == 16
-    assert in_flight(ServerSpec("m", dp=2), "cuda") == 1024
+    assert in_flight(ServerSpec("m"), "cuda") == 512
+
+
+def test_replicas_share_a_machine() -> None:
+    """GPUs without overlap; without GPUs cores and memory in equal parts; too few GPUs are refused."""
+    eight = tuple(map(str, range(8)))
+    found = replicas(ServerSpec("m", tp=2), 3, "cuda", eight)
+    assert [one.devices for one in found] == [("0", "1"), ("2", "3"), ("4", "5")]
+    assert [(one.replica, one.replicas) for one in found] == [(0, 3), (1, 3), (2, 3)]
+    assert replicas(ServerSpec("m"), 1, "cuda", ()) == (ServerSpec("m"),)
+    with pytest.raises(UsageError, match=r"--dp 5: with 2 GPUs each, 10 are needed, and 8 can be used"):
+        replicas(ServerSpec("m", tp=2), 5, "cuda", eight)
+    pair = replicas(ServerSpec("m"), 2, "cpu", ())
+    bound = [environment(one, platform="cpu", api_key="k", cores=[0, 1, 2, 3], memory_bytes=32 * GIB) for one in pair]
+    assert [one["VLLM_CPU_OMP_THREADS_BIND"] for one in bound] == ["0,1", "2,3"]
+    assert [one["VLLM_CPU_KVCACHE_SPACE"] for one in bound] == ["2", "2"]
+    assert _tuned(pair[0], memory_bytes=64 * GIB)["--mm-processor-cache-gb"] == "1"
 
 
 def test_settings_are_on_the_command_line() -> None:

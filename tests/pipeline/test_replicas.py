@@ -1,0 +1,131 @@
+"""`--dp`: several servers of one model that this run launched, behind one pool."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import pytest
+
+from lmms_fast import evaluate
+from lmms_fast.errors import ServerError
+from lmms_fast.events import Event, Notice, SampleDone
+from lmms_fast.server.spec import ServerSpec
+from tests.judging.work import Servers, servers, write
+
+
+@dataclass
+class Launched:
+    """A server as if this run had launched it; it dies when it is told to."""
+
+    url: str
+    spec: ServerSpec
+    killed: asyncio.Event
+    log_path: Path
+    served_name: str = "stand-in"
+    api_key: str = "k"
+    command: tuple[str, ...] = ()
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def base_url(self) -> str:
+        """Its address."""
+        return f"{self.url}/v1"
+
+    async def ready(self) -> None:
+        """At once."""
+
+    async def died(self) -> ServerError:
+        """When it is killed."""
+        await self.killed.wait()
+        return ServerError("vLLM died (exit code -9).")
+
+    def log(self) -> str:
+        """Nothing."""
+        return ""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def pair() -> Iterator[Servers]:
+    """Two servers that answer alike."""
+    with servers() as running:
+        yield running
+
+
+@pytest.fixture
+def launched(pair: Servers, monkeypatch: pytest.MonkeyPatch) -> list[Launched]:
+    """Every server that a run launches: replica 0 is the pair's first, replica 1 its second."""
+    found: list[Launched] = []
+
+    async def launch(spec: ServerSpec, *, log_path: Path, **_: object) -> Launched:
+        url = (pair.model, pair.judge)[spec.replica].url
+        found.append(Launched(url, spec, asyncio.Event(), log_path))
+        return found[-1]
+
+    monkeypatch.setattr("lmms_fast.pipeline.session.launch", launch)
+    return found
+
+
+def test_both_are_used(tmp_path: Path, pair: Servers, launched: list[Launched]) -> None:
+    """About equally, and who answered is recorded."""
+    pair.model.delay_s = pair.judge.delay_s = 0.01
+    result = evaluate(str(write(tmp_path, 200)), "local", "m", dp=2, concurrency=8, output_dir=tmp_path / "r")
+    assert (result.samples, result.failed) == (200, 0)
+    assert abs(len(pair.model.asked) - len(pair.judge.asked)) < 80
+    assert [one.spec.replica for one in launched] == [0, 1]
+    assert [one.log_path.name for one in launched] == ["server.log", "server_1.log"]
+    lines = (tmp_path / "r" / "journal.jsonl").read_text().splitlines()
+    served = {json.loads(line)["response"]["served_by"] for line in lines}
+    assert served == {"local-0", "local-1"}
+    assert pair.model.most + pair.judge.most <= 8
+
+
+def test_one_that_keeps_dying_does_not_end_the_run(tmp_path: Path, pair: Servers, launched: list[Launched]) -> None:
+    """It is started again twice, then the other goes on alone; every sample is answered."""
+    said: list[str] = []
+    done = 0
+
+    def listen(event: Event) -> None:
+        nonlocal done
+        if isinstance(event, Notice):
+            said.append(event.text)
+        if isinstance(event, SampleDone):
+            done += 1
+            if done % 30 == 0:
+                for one in launched:
+                    if one.spec.replica == 1:
+                        one.killed.set()
+
+    pair.model.delay_s = pair.judge.delay_s = 0.01
+    result = evaluate(str(write(tmp_path, 300)), "local", "m", dp=2, concurrency=8, output_dir=tmp_path / "r",
+                      notify=listen)  # fmt: skip
+    assert (result.samples, result.failed) == (300, 0)
+    assert [one.log_path.name for one in launched if one.spec.replica] == ["server_1.log", "server_1.1.log",
+                                                                            "server_1.2.log"]  # fmt: skip
+    assert any("Going on without it." in text for text in said), said
+    manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
+    assert len(manifest["sessions"][-1]["deaths"]) == 3
+
+
+def test_all_dying_ends_the_run(tmp_path: Path, pair: Servers, launched: list[Launched]) -> None:
+    """When none is left it is a server error, and what was answered is kept."""
+
+    def listen(event: Event) -> None:
+        if isinstance(event, SampleDone):
+            for one in launched:
+                one.killed.set()
+
+    pair.model.delay_s = pair.judge.delay_s = 0.01
+    with pytest.raises(ServerError, match="vLLM died"):
+        evaluate(str(write(tmp_path, 300)), "local", "m", dp=2, concurrency=2, output_dir=tmp_path / "r", notify=listen)
+    assert (tmp_path / "r" / "journal.jsonl").stat().st_size
