@@ -9,8 +9,10 @@ from typing import Any
 from lmms_fast.config.spec import make_spec
 from lmms_fast.events import Event, Notify
 from lmms_fast.journal.store import Journal
+from lmms_fast.loggers.feed import loggers
 from lmms_fast.parity.importing import import_file, rules_given
 from lmms_fast.pipeline.run import run, run_to_end
+from lmms_fast.report.export.formats import export
 from lmms_fast.report.result import RunResult, check_scorings, finish, load, recorded_tasks
 
 
@@ -32,7 +34,12 @@ def evaluate(
     Raises LmmsFastError with one sentence: UsageError, ServerError or StorageError.
     """
     spec = make_spec({"tasks": tasks, "endpoint": endpoint, "model": model, **options})
-    return run_to_end(run(spec, notify))
+    with loggers(spec, notify) as trackers:
+        result = run_to_end(run(spec, trackers))
+        trackers.results(result)
+    for name in spec.output_format:
+        export(result.path, name)
+    return result
 
 
 def rescore(path: Path | str, include_path: Sequence[Path] = (), scorings: Sequence[str] = ()) -> RunResult:

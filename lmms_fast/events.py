@@ -10,6 +10,14 @@ from lmms_fast.types import Load
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """The run has its directory."""
+
+    path: str
+    model: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ServerPhase:
     """A server we launch is on its way up (or down)."""
 
@@ -139,7 +147,7 @@ class Notice:
 
 
 Event = (
-    ServerPhase | TaskSized | Ready | FeedDone | LimitChanged | EndpointState | RequestStarted | RequestRetried
-    | SampleDone | Judged | LoadRead | Timed | Notice
+    Opened | ServerPhase | TaskSized | Ready | FeedDone | LimitChanged | EndpointState | RequestStarted
+    | RequestRetried | SampleDone | Judged | LoadRead | Timed | Notice
 )
 Notify = Callable[[Event], None]

@@ -16,8 +16,9 @@ LEVEL = {
     "data": 3, "endpoints": 3, "server": 3,
     "report": 4, "bridge": 4,
     "pipeline": 5, "parity": 5,
-    "api": 6,
-    "cli": 7, "testing": 7,
+    "loggers": 6,
+    "api": 7,
+    "cli": 8, "testing": 8,
 }  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib.util
 import io
 import json
 import os
@@ -29,7 +30,7 @@ from lmms_fast import evaluate
 from lmms_fast.cli.app import main
 from lmms_fast.endpoints.classify import lacks_media
 from lmms_fast.errors import ServerError
-from lmms_fast.events import SampleDone
+from lmms_fast.events import Event, Notice, SampleDone
 from lmms_fast.media.encode import digest
 from lmms_fast.server import kept
 from lmms_fast.server.command import installed
@@ -205,6 +206,41 @@ def test_the_same_scores_again(served: str, tmp_path: Path) -> None:
     second = evaluate("smoke", served, output_dir=tmp_path / "b", concurrency=16, limit=20)
     assert first.failed == second.failed == 0
     assert first.groups == second.groups
+
+
+def test_what_a_run_gives_to_others(
+    served: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trackers that are installed, exports that score the same again, tables, a sample on a screen."""
+    from lmms_fast import import_responses
+    from lmms_fast.cli.app import main
+
+    monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)  # where MLflow keeps files beside a store of SQLite
+    trackers = {
+        "wandb": ("wandb", f"project=p,mode=offline,dir={tmp_path}"), "tensorboard": ("tensorboardX", f"{tmp_path}/tb"),
+        "mlflow": ("alembic", f"tracking_uri=sqlite:///{tmp_path}/ml.db"),
+    }  # fmt: skip
+    asked = {flag: value for flag, (library, value) in trackers.items() if importlib.util.find_spec(library)}
+    told: list[Event] = []
+    run = evaluate("smoke", served, output_dir=tmp_path / "run", output_format="lmms-eval,parquet,csv",
+                   notify=told.append, **asked)  # fmt: skip
+    at = [one.text.partition(":")[0] for one in told if isinstance(one, Notice) and "the run is at" in one.text]
+    assert sorted(at) == sorted(asked)
+    assert not [one for one in told if isinstance(one, Notice) and "whole without it" in one.text]
+    [file] = (run.path / "export" / "lmms-eval").glob("*/*_samples_smoke_choice.jsonl")
+    again = import_responses(file, "smoke_choice", out=tmp_path / "again")
+    assert again.score("smoke_choice") == run.score("smoke_choice")
+    assert pq.read_table(run.path / "export" / "parquet" / "samples_smoke_count.parquet").num_rows == 80
+    sample = json.loads((run.path / "samples_smoke_choice.jsonl").read_text().splitlines()[0])
+    for words, says in (
+        (["report", str(run.path), str(run.path), "--format", "md"], f"{run.score('smoke'):.4f} ±"),
+        (["show", str(run.path), sample["id"], "--pictures", "sixel"], "\x1bP0;1q"),
+    ):  # fmt: skip
+        with pytest.raises(SystemExit) as ended:
+            main(words)
+        assert ended.value.code == 0
+        assert says in capsys.readouterr().out
 
 
 def test_mmmu_and_mme_run_from_files_in_the_hubs_schema(served: str, tmp_path: Path) -> None:

@@ -19,17 +19,20 @@ from lmms_fast.tasks.catalog import Catalog, bundled_dir
 
 _JUDGES_OWN = ("judge", "judge_endpoint", "judge_concurrency", "judge_api_key_env", "judge_gen", "judge_tp",
                "judge_cache", "judge_audit", "audit_judge", "audit_endpoint")  # fmt: skip
+TRACKERS = ("wandb", "mlflow", "tensorboard")
+"""A directory names nobody to send results to, and no folder to write."""
 
 
 def spec_again(
     run: Path, include_path: Sequence[Path], api_key_env: str | None, server_args: Sequence[str],
-    judge_api_key_env: str | None = None,
+    judge_api_key_env: str | None = None, trackers: Mapping[str, str | None] | None = None,
 ) -> RunSpec:  # fmt: skip
     """The spec of the run's last session, with what was given now. Raises UsageError where more must be given."""
     recorded = make_spec(recorded_spec(run, read_json(run / "manifest.json")))
     spec = make_spec({
         **recorded.model_dump(), "include_path": (*include_path, *recorded.include_path), "api_key_env": api_key_env,
         "judge_api_key_env": judge_api_key_env, "server_args": tuple(server_args), "output_dir": run, "fresh": False,
+        **dict.fromkeys(TRACKERS), **(trackers or {}),
     })  # fmt: skip
     _check_hooks(spec, include_path)
     if recorded.server_args and not server_args and LOCAL in spec.endpoint:
@@ -44,7 +47,8 @@ def spec_again(
 
 def judge_spec(run: Path, recorded: Mapping[str, Any], flags: Mapping[str, Any]) -> RunSpec:
     """The spec of the run's last session with the judge that is named now, and no other. Raises UsageError."""
-    fresh = {name: one.get_default() for name, one in RunSpec.model_fields.items() if name in _JUDGES_OWN}
+    own = (*_JUDGES_OWN, *TRACKERS, "output_format")
+    fresh = {name: one.get_default() for name, one in RunSpec.model_fields.items() if name in own}
     spec = make_spec({**recorded, **fresh, "api_key_env": None, "budget": None, "max_time": None, **flags,
                       "output_dir": run, "fresh": False})  # fmt: skip
     if (spec.judge or spec.audit_judge) and not spec.judge_endpoint:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from lmms_fast import __version__
-from lmms_fast.cli import compare, doctor, importing, parity, report, servers, tasks
+from lmms_fast.cli import compare, doctor, importing, outputs, parity, report, servers, tasks
 from lmms_fast.errors import EXIT_ERROR, LmmsFastError
 
 _EXIT_CODES = (
@@ -35,6 +35,9 @@ app.command("import")(importing.import_answers)
 app.command("parity")(parity.parity)
 app.command("report")(report.report)
 app.command("view")(report.view)
+app.command("export")(outputs.export)
+app.command("push")(outputs.push)
+app.command("show")(outputs.show)
 
 
 def _option(flag: str, text: str, *more: str) -> Any:
@@ -58,6 +61,16 @@ _JUDGE_CACHE = _option("--judge-cache/--no-judge-cache", "Take judgements of oth
 _JUDGE_AUDIT = _option("--judge-audit", "Share of the judged samples, such as 5%, that a second judge scores, too.")
 _AUDIT_JUDGE = _option("--audit-judge", "The second judge's model.")
 _AUDIT_ENDPOINT = _option("--audit-endpoint", "Where the second judge is. Default: --judge-endpoint.")
+
+_WANDB = _option("--wandb", "Log to Weights & Biases: project=NAME[,entity=…,name=…,group=…,tags=a+b,mode=offline,"
+                 "dir=…]: progress as it goes on, then scores, a table of samples (200 of each task, failures first, "
+                 "small pictures; samples=N), results and samples files. timeout=SECONDS to store them (120).",
+                 )  # fmt: skip
+_MLFLOW = _option("--mlflow", "The same to MLflow: tracking_uri=URI,experiment=NAME[,name=…,tags=a+b,samples=N,"
+                  "timeout=…].")  # fmt: skip
+_TENSORBOARD = _option("--tensorboard", "The same as event files of TensorBoard: DIR[,samples=N].")
+_OUTPUT_FORMAT = _option("--output-format", "Write the run in other forms too, comma-separated, below RUN/export: "
+                         "lmms-eval (results JSON and samples JSONL), parquet, csv.")  # fmt: skip
 
 
 @app.command("eval", epilog=_EXIT_CODES)
@@ -168,6 +181,10 @@ def evaluate(
         bool | None, _option("--profile", "Write trace.json into the run directory: every request over time, for "
                              "https://ui.perfetto.dev.")
     ] = None,
+    output_format: Annotated[str | None, _OUTPUT_FORMAT] = None,
+    wandb: Annotated[str | None, _WANDB] = None,
+    mlflow: Annotated[str | None, _MLFLOW] = None,
+    tensorboard: Annotated[str | None, _TENSORBOARD] = None,
     config: Annotated[Path | None, _option("--config", "YAML with these flags as keys; flags win.")] = None,
     dry_run: Annotated[
         bool, _option("--dry-run", "Check everything, show the first request of each task, send none.")
@@ -209,16 +226,20 @@ def resume(
     judge_api_key_env: Annotated[
         str | None, typer.Option("--judge-api-key-env", help="The same for the judge's key.")
     ] = None,
+    wandb: Annotated[str | None, _WANDB] = None,
+    mlflow: Annotated[str | None, _MLFLOW] = None,
+    tensorboard: Annotated[str | None, _TENSORBOARD] = None,
 ) -> None:
     """Continue a run that was interrupted, with the settings it was started with.
 
-    The directory may be someone else's. So what could run code (hooks, vLLM's flags after `--`), and the variable of a
-    key that goes to a URL elsewhere than on this machine, are to be given again here.
+    The directory may be someone else's. So what could run code (hooks, vLLM's flags after `--`), the variable of a
+    key that goes to a URL elsewhere than on this machine, and trackers, are to be given again here.
     """
     from lmms_fast.cli import again, execute
 
+    trackers = {"wandb": wandb, "mlflow": mlflow, "tensorboard": tensorboard}
     raise typer.Exit(execute.execute(again.spec_again(
-        run, include_path or (), api_key_env, _server_args, judge_api_key_env
+        run, include_path or (), api_key_env, _server_args, judge_api_key_env, trackers
     )))
 
 
@@ -243,6 +264,10 @@ def score(
     budget: Annotated[str | None, _option("--budget", "End when the judging has spent so much, as for `eval`.")] = None,
     data_dir: Annotated[Path | None, _option("--data-dir", "Where the data are now, for a judge that is shown "
                                              "pictures. Default: where they were.")] = None,
+    output_format: Annotated[str | None, _OUTPUT_FORMAT] = None,
+    wandb: Annotated[str | None, _WANDB] = None,
+    mlflow: Annotated[str | None, _MLFLOW] = None,
+    tensorboard: Annotated[str | None, _TENSORBOARD] = None,
     json: Annotated[bool, _option("--json", "Events as JSON lines on standard output, the results last.")] = False,
 ) -> None:
     """Score a run's stored responses again, with the tasks' rules as they are now; the model is not asked anything.

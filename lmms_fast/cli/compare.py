@@ -122,34 +122,35 @@ def _show(found: Comparison) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    from lmms_fast.report.compare_show import printable, remarks, table, title, warning
+    from lmms_fast.report.compare_show import remarks, table, title, warning
+    from lmms_fast.report.plain import one_line
 
     console = Console(width=None if sys.stdout.isatty() else 200)
     loud = Console(stderr=True)
     if said := warning(found):
-        text = "\n".join(map(printable, said))
+        text = "\n".join(map(one_line, said))
         if loud.is_terminal:
             loud.print(Panel(Text(text), style="bold red", expand=False))
         else:
             loud.print(text, markup=False, soft_wrap=True)
     for other in found.others:
-        console.print(printable(title(found, other)), markup=False, soft_wrap=True, style="bold")
+        console.print(one_line(title(found, other)), markup=False, soft_wrap=True, style="bold")
         console.print(table(other))
         for task in other.tasks:
             for line in remarks(task):
-                console.print(printable(f"{task.task}: {line}"), markup=False, highlight=False, soft_wrap=True)
+                console.print(one_line(f"{task.task}: {line}"), markup=False, highlight=False, soft_wrap=True)
 
 
 def _say(found: Gate) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    from lmms_fast.report.compare_show import printable
+    from lmms_fast.report.plain import one_line
 
     console = Console(width=None if sys.stdout.isatty() else 200)
     styles = {"pass": "green", "fail": "bold red", "inconclusive": "yellow"}
     for rule in found.rules:
-        says = printable(f"{rule.task}, {rule.rule}: {rule.says}")
+        says = one_line(f"{rule.task}, {rule.rule}: {rule.says}")
         console.print(Text.assemble((rule.verdict, styles[rule.verdict]), f"  {says}"), soft_wrap=True)
     console.print(Text.assemble("gate: ", (found.verdict, styles[found.verdict])))
 

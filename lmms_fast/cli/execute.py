@@ -19,11 +19,13 @@ from lmms_fast.api import rescore
 from lmms_fast.cli import again, tasks
 from lmms_fast.config.spec import RunSpec, make_spec
 from lmms_fast.errors import EXIT_NOT_MEASURED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM, UsageError
-from lmms_fast.events import Notify
-from lmms_fast.journal.rundir import recorded_spec
+from lmms_fast.events import Notify, Opened
+from lmms_fast.journal.rundir import read_json, recorded_spec
+from lmms_fast.loggers.feed import loggers
 from lmms_fast.pipeline.run import rejudge, run, run_to_end
 from lmms_fast.pipeline.stop import Stop
 from lmms_fast.report.console import JsonLines, LiveView, remarks, score_table
+from lmms_fast.report.export.formats import export
 from lmms_fast.report.result import RunResult, as_json, check_scorings, load, recorded_tasks
 from lmms_fast.types import TRANSIENT
 
@@ -44,13 +46,25 @@ def score(path: Path, flags: dict[str, Any], *, json: bool = False) -> int:
     """Score again, after asking a judge if one is named; the exit code."""
     include = tuple(flags.pop("include_path", ()))
     if not flags.get("judge") and not flags.get("judge_endpoint"):
-        print_result(rescore(path, include, flags.get("scoring", "").split(",") if flags.get("scoring") else ()))
+        _score_by_rules(path, include, flags)
         return EXIT_OK
     with load(path) as directory:
         chosen = recorded_tasks(directory, include)
         spec = again.judge_spec(path, recorded_spec(path, directory.manifest()), given(flags))
         check_scorings(chosen.tasks, spec.scoring)
         return _execute(spec, lambda notify, stop: rejudge(directory, spec, chosen, notify, stop), json=json)
+
+
+def _score_by_rules(path: Path, include: tuple[Path, ...], flags: dict[str, Any]) -> None:
+    now = {name: flags.get(name) for name in again.TRACKERS}
+    recorded = recorded_spec(path, read_json(path / "manifest.json")) if any(now.values()) else {"tasks": ()}
+    spec = make_spec({**recorded, **now, "output_format": flags.get("output_format", ()), "include_path": include})
+    with LiveView() as view, loggers(spec, view) as trackers:
+        result = rescore(path, include, flags.get("scoring", "").split(",") if flags.get("scoring") else ())
+        trackers(Opened(str(path), spec.model))
+        trackers.results(result)
+    print_result(result)
+    _export(spec, result)
 
 
 def _execute(
@@ -74,22 +88,36 @@ def _execute(
 
         for number in _SIGNALS:
             loop.add_signal_handler(number, signalled, number)
-        return await work(notify, stop)
-
-    with LiveView(quiet=quiet or json, verbose=verbose) as view:
-        notify = JsonLines(sys.stdout) if json else view
         try:
-            result = run_to_end(main())
-        except (asyncio.CancelledError, KeyboardInterrupt):
-            why = "Stopped" if caught else f"Stopped, since {stop.reason}"
-            said = f"{why}. What was answered is kept; the same command continues."
-            Console(stderr=True).print(said, markup=False, soft_wrap=True)
-            return _signal_code(caught) if caught else EXIT_NOT_MEASURED
+            return await work(trackers, stop)
+        finally:
+            for number in _SIGNALS:  # whoever waits for a tracker afterwards can leave
+                loop.remove_signal_handler(number)
+
+    view = LiveView(quiet=quiet or json, verbose=verbose)
+    with loggers(spec, JsonLines(sys.stdout) if json else view) as trackers:
+        with view:
+            try:
+                result = run_to_end(main())
+            except (asyncio.CancelledError, KeyboardInterrupt):
+                why = "Stopped" if caught else f"Stopped, since {stop.reason}"
+                said = f"{why}. What was answered is kept; the same command continues."
+                Console(stderr=True).print(said, markup=False, soft_wrap=True)
+                return _signal_code(caught) if caught else EXIT_NOT_MEASURED
+        if not json:
+            print_result(result)
+        trackers.results(result)
     if json:
         sys.stdout.write(orjson.dumps({"event": "Result", "path": str(result.path), **as_json(result)}).decode() + "\n")
-    else:
-        print_result(result)
+    _export(spec, result, quiet=json)
     return _verdict(spec, result, stop, caught)
+
+
+def _export(spec: RunSpec, result: RunResult, *, quiet: bool = False) -> None:
+    for name in spec.output_format:
+        made = export(result.path, name)
+        if not quiet:
+            print(f"{name}: {made[0].parent}/")
 
 
 _SIGNALS = {signal.SIGINT: "Ctrl-C was pressed (once more stops at once)", signal.SIGTERM: "SIGTERM came"}

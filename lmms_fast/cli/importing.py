@@ -11,7 +11,8 @@ from lmms_fast.errors import UsageError
 
 
 def import_answers(
-    file: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, TSV, XLSX or Parquet, a row an answer.")],
+    file: Annotated[Path, typer.Argument(help="JSONL, JSON, CSV, TSV, XLSX or Parquet, a row an answer; or lmms-eval's "
+                                               "…_samples_TASK.jsonl.")],
     task: Annotated[
         str | None, typer.Option(help="Score as this task does. Without targets in the file, rows are joined to the "
                                  "task's data by id.")
@@ -35,8 +36,15 @@ def import_answers(
 
     lmms-fast import answers.jsonl --extract letter --column response=prediction
 
+    lmms-fast import 20260101_120000_samples_mmmu_val.jsonl --task mmmu_val     # a samples file of lmms-eval
+
+    lmms-fast import answers.xlsx --extract letter                              # of VLMEvalKit
+
     Columns are found by their usual names: id, response or prediction, target or answer (a list: several accepted),
     choices (a list, or columns A, B, C, …), groups.NAME and facts.NAME.
+    A samples file of lmms-eval is known by its fields (doc_id, resps, filtered_resps): what the model said is scored,
+    every repeat of it; --task finds options and groups in the task's data by the documents' numbers, and refuses where
+    the targets do not agree. A request that failed there is an empty answer in it, and counts as one.
     """
     from lmms_fast.api import import_responses
     from lmms_fast.cli import execute

@@ -76,8 +76,14 @@ class RunSpec(BaseModel):
     output_dir: Path | None = None
     fresh: bool = False
     profile: bool = False
+    output_format: tuple[Literal["lmms-eval", "parquet", "csv"], ...] = ()
 
-    @field_validator("tasks", "endpoint", "judge_endpoint", "audit_endpoint", "sample_ids", "scoring", mode="before")
+    wandb: str | None = None
+    mlflow: str | None = None
+    tensorboard: str | None = None
+
+    @field_validator("tasks", "endpoint", "judge_endpoint", "audit_endpoint", "sample_ids", "scoring",
+                     "output_format", mode="before")
     @classmethod
     def _comma_separated(cls, value: Any) -> Any:
         items = [value] if isinstance(value, str) else value

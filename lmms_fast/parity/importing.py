@@ -23,6 +23,7 @@ from lmms_fast.journal.records import sample_record
 from lmms_fast.journal.rundir import RunDir, write_bytes
 from lmms_fast.journal.store import Journal
 from lmms_fast.metrics import AGGREGATORS, EXTRACTORS, MATCHERS
+from lmms_fast.parity import lmms_eval
 from lmms_fast.parity.readers import ID, RESPONSE, Row, choices, field, gold, listed, read_rows, response_name, text
 from lmms_fast.report.result import RunResult, finish
 from lmms_fast.report.verdict import rules_of
@@ -84,7 +85,9 @@ def import_file(
     """
     if (task is None) == (rules is None):
         raise UsageError("import: name a task (--task), or rules (--extract, with --match and --report).")
-    rows = [_mapped(row, columns) for row in read_rows(path)]
+    read = read_rows(path)
+    theirs = lmms_eval.is_samples(read)
+    rows = [_mapped(row, columns) for row in (lmms_eval.answers(read) if theirs else read)]
     said = response_name(rows[0]) if rows else None
     if said is None:
         raise UsageError(f"{path}: has no column of responses ({', '.join(RESPONSE[:3])}); map it with --column "
@@ -102,7 +105,10 @@ def import_file(
         raise UsageError(f"--task {task}: is a family; name one of its tasks.")
     rules_of(chosen)
     lacking = _lacking(rows[0], chosen, said)
-    if lacking is None:
+    by_number = rules is None and theirs and field(rows[0], ID) is None
+    if by_number:
+        samples = _by_number(path, rows, chosen, data_dir)
+    elif lacking is None:
         samples = _from_rows(path, rows, chosen, said)
     elif rules is None and all(field(row, ID) is not None for row in rows):
         samples = _from_data(path, rows, chosen, lacking, data_dir)
@@ -183,7 +189,7 @@ def _from_rows(path: Path, rows: Sequence[Row], task: Task, said: str) -> list[t
             raise UsageError(f"{path}: row {number + 1} has no target, and others have one.")
         found.append((
             Sample(
-                task.task, text(number if (id := field(row, ID)) is None else id),
+                task.task, text(number if (id := field(row, (*ID, lmms_eval.NUMBER))) is None else id),
                 () if prompt is None else (Message("user", (text(prompt),)),),
                 listed(target), choices(row), _values(row, "groups", task.groups), _values(row, "facts", task.facts),
                 _repeat(path, row),
@@ -236,6 +242,28 @@ def _from_data(
     if answers:
         raise UsageError(f"{path}: {len(answers)} of {len(rows)} ids are not in the data of {task.task}, such as "
                          f"'{next(iter(answers))[0]}'.")  # fmt: skip
+    return found
+
+
+def _by_number(path: Path, rows: Sequence[Row], task: Task, data_dir: Path | None) -> list[tuple[Sample, Row]]:
+    """Samples of the task's data by lmms-eval's numbers of documents, which says no more of them. Raises UsageError
+    where the targets do not agree, since then these are others."""
+    answers: dict[str, list[Row]] = {}
+    for row in rows:
+        answers.setdefault(text(row[lmms_eval.NUMBER]), []).append(row)
+    found: list[tuple[Sample, Row]] = []
+    fed = (one for one in feed_task(task, open_source(task, data_dir), Selection(), lambda _: False)
+           if one.sample.repeat == 0)  # fmt: skip
+    for number, one in enumerate(fed):
+        for row in answers.pop(str(number), ()):
+            found.append((replace(one.sample, repeat=_repeat(path, row)), row))
+    _check_unique(path, [sample.key for sample, _ in found])
+    agree = sum(bool({*listed(row.get("target"))} & {*sample.target}) for sample, row in found)
+    if answers or 2 * agree < len(rows):
+        raise UsageError(
+            f"{path}: its documents are not those of {task.task} in the same order ({agree} of {len(rows)} targets "
+            "agree); score them by rules (--extract, with --match and --report)."
+        )
     return found
 
 

@@ -17,7 +17,7 @@ import orjson
 from lmms_fast.config.spec import RunSpec
 from lmms_fast.data.feed import parse_limit, parse_shard
 from lmms_fast.errors import UsageError
-from lmms_fast.events import Event, Notice, Notify, Timed
+from lmms_fast.events import Event, Notice, Notify, Opened, Timed
 from lmms_fast.journal.rundir import RunDir, write_bytes
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.policy import ORIGINAL, parse_policy
@@ -107,6 +107,7 @@ async def _go(
     spending: Spending, stop: Stop, notify: Notify, *, only_judge: bool = False,
 ) -> RunResult:  # fmt: skip
     recorded = _described(spec, judges)
+    notify(Opened(str(directory.path), model.model))
     with contextlib.ExitStack() as stack:
         journal = stack.enter_context(Journal(directory.journal))
         if journal.damaged:

@@ -10,11 +10,11 @@ from rich.text import Text
 
 from lmms_fast.report.compare import Comparison, RunCompared, TaskCompared, causes
 from lmms_fast.report.compare_pairs import CAUSES, by_category
+from lmms_fast.report.plain import one_line
 
 COLUMNS = ("task", "metric", "before", "after", "difference", "95 % interval", "p (Holm)", "found from", "better",
            "worse", "n", "")  # fmt: skip
 _VALUES_SHOWN = 8
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 _STYLES = {"worse": "red", "better": "green"}
 
 
@@ -29,11 +29,6 @@ def cells(task: TaskCompared) -> tuple[str, ...]:
     metric = f"{task.metric} (less is better)" if task.lower_is_better else task.metric
     return (task.task, metric, number(task.first), number(task.second), *test, str(better.count(True)),
             str(better.count(False)), str(task.measured), task.verdict)  # fmt: skip
-
-
-def printable(text: str) -> str:
-    """On one line, without codes that a terminal, or a CI runner's log, would obey."""
-    return _CONTROL.sub("�", " ".join(text.split()))
 
 
 def number(value: float | None) -> str:
@@ -58,7 +53,7 @@ def table(other: RunCompared) -> Table:
     for name in COLUMNS:
         shown.add_column(name, justify="left" if name in ("task", "metric", "") else "right", overflow="fold")
     for task in other.tasks:
-        shown.add_row(*(Text(printable(cell)) for cell in cells(task)), style=_STYLES.get(task.verdict, ""))
+        shown.add_row(*(Text(one_line(cell)) for cell in cells(task)), style=_STYLES.get(task.verdict, ""))
     return shown
 
 

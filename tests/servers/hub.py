@@ -1,9 +1,12 @@
-"""A real HTTP server that speaks what `huggingface_hub` asks of the hub, over datasets in a folder."""
+"""A real HTTP server that speaks what `huggingface_hub` asks of the hub, over datasets in a folder. What is pushed is
+written there; models are in the folder's `models`."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +32,17 @@ class Hub:
     lies: set[str] = field(default_factory=set)
     """Files whose bytes are not those that the listing tells, the size apart."""
 
+    token: str | None = None
+    """Without which nothing is written."""
+    created: dict[str, bool] = field(default_factory=dict)
+    """Repositories that were made, and whether they are private."""
+    commits: list[dict[str, Any]] = field(default_factory=list)
+    """Each with repo, message, files, pull_request."""
+    proposed: dict[str, bytes] = field(default_factory=dict)
+    """Files of pull requests: ``OWNER/NAME/PATH``."""
+    stored: dict[str, bytes] = field(default_factory=dict)
+    """Large files by their hash, once uploaded."""
+
     def files(self, name: str) -> dict[str, bytes]:
         """Of a dataset, by path."""
         root = self.folder / name
@@ -40,8 +54,90 @@ class Hub:
         content = "".join(f"{path}{hashlib.sha256(data).hexdigest()}" for path, data in self.files(name).items())
         return hashlib.sha1(content.encode()).hexdigest()
 
+    @staticmethod
+    def _repo(request: web.Request) -> str:
+        """Its folder below `folder`."""
+        kind = "" if "/datasets/" in request.path else "models/"
+        return f"{kind}{request.match_info['owner']}/{request.match_info['name']}"
+
+    def _barred(self, request: web.Request) -> web.Response | None:
+        if self.token is None or request.headers.get("Authorization") != f"Bearer {self.token}":
+            return web.json_response({"error": "Invalid username or password."}, status=401)
+        return None
+
+    async def create(self, request: web.Request) -> web.Response:
+        """A repository, unless it is there."""
+        if refusal := self._barred(request):
+            return refusal
+        asked = await request.json()
+        name = f"{asked.get('organization') or 'me'}/{asked['name']}"
+        url = f"{self.url}/datasets/{name}"
+        if (self.folder / name).is_dir():
+            return web.json_response({"error": "You already created this dataset repo", "url": url}, status=409)
+        (self.folder / name).mkdir(parents=True)
+        self.created[name] = bool(asked.get("private")) or asked.get("visibility") == "private"
+        return web.json_response({"url": url, "name": name})
+
+    async def validate(self, request: web.Request) -> web.Response:
+        """A card's YAML."""
+        asked = await request.json()
+        if not asked["content"].startswith("---\n"):
+            return web.json_response({"errors": [{"message": "no metadata"}]}, status=400)
+        return web.json_response({"errors": [], "warnings": []})
+
+    async def preupload(self, request: web.Request) -> web.Response:
+        """How each file is to come: Parquet by the large-file store."""
+        if refusal := self._barred(request):
+            return refusal
+        asked = (await request.json())["files"]
+        return web.json_response({"files": [
+            {"path": one["path"], "uploadMode": "lfs" if _is_large(one["path"]) else "regular", "shouldIgnore": False}
+            for one in asked
+        ]})  # fmt: skip
+
+    async def batch(self, request: web.Request) -> web.Response:
+        """Where large files are to be put."""
+        if refusal := self._barred(request):
+            return refusal
+        asked = (await request.json())["objects"]
+        return web.json_response({"transfer": "basic", "objects": [
+            {**one, "actions": {"upload": {"href": f"{self.url}/store/{one['oid']}"}}} for one in asked
+        ]})  # fmt: skip
+
+    async def store(self, request: web.Request) -> web.Response:
+        """A large file; what it says it is, it is."""
+        data = await request.read()
+        if hashlib.sha256(data).hexdigest() != request.match_info["oid"]:
+            return web.Response(status=400)
+        self.stored[request.match_info["oid"]] = data
+        return web.Response()
+
+    async def change(self, request: web.Request) -> web.Response:
+        """A commit, or a pull request."""
+        if refusal := self._barred(request):
+            return refusal
+        name, proposal = self._repo(request), request.query.get("create_pr") == "1"
+        lines = [json.loads(line) for line in (await request.text()).splitlines()]
+        files: dict[str, bytes] = {}
+        for line in lines[1:]:
+            one = line["value"]
+            large = line["key"] == "lfsFile"
+            files[one["path"]] = self.stored[one["oid"]] if large else base64.b64decode(one["content"])
+        self.commits.append({"repo": name, "message": lines[0]["value"]["summary"], "files": sorted(files),
+                             "pull_request": proposal})  # fmt: skip
+        for path, data in files.items():
+            if proposal:
+                self.proposed[f"{name}/{path}"] = data
+            else:
+                place = self.folder / name / path
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(data)
+        return web.json_response({"commitUrl": f"{self.url}/{name}/commit/{'1' * 40}", "commitOid": "1" * 40,
+                                  "pullRequestUrl": f"{self.url}/{name}/discussions/1" if proposal else None,
+                                  "success": True})  # fmt: skip
+
     def _refusal(self, request: web.Request) -> web.Response | None:
-        name = f"{request.match_info['owner']}/{request.match_info['name']}"
+        name = self._repo(request)
         if name in self.gated:
             return web.json_response({"error": "gated"}, status=403, headers={"X-Error-Code": "GatedRepo"})
         if not (self.folder / name).is_dir():
@@ -55,10 +151,10 @@ class Hub:
         """The dataset, with its files."""
         if refusal := self._refusal(request):
             return refusal
-        name = f"{request.match_info['owner']}/{request.match_info['name']}"
+        name = self._repo(request)
         return web.json_response({
-            "id": name, "sha": self.commit(name), "private": False, "gated": False, "disabled": False, "tags": [],
-            "downloads": 0, "likes": 0,
+            "id": name, "sha": self.commit(name), "private": self.created.get(name, False), "gated": False,
+            "disabled": False, "tags": [], "downloads": 0, "likes": 0,
             "siblings": [{"rfilename": path, "size": len(data), "blobId": hashlib.sha1(data).hexdigest(),
                           **({"lfs": self._lfs(data, "sha256")} if _is_large(path) else {})}
                          for path, data in self.files(name).items()],
@@ -68,7 +164,7 @@ class Hub:
         """What is in a folder, or below it."""
         if refusal := self._refusal(request):
             return refusal
-        name = f"{request.match_info['owner']}/{request.match_info['name']}"
+        name = self._repo(request)
         below = request.match_info.get("path", "").strip("/")
         prefix = f"{below}/" if below else ""
         entries = {path: self._entry(path, data) for path, data in self.files(name).items() if path.startswith(prefix)}
@@ -84,7 +180,7 @@ class Hub:
         """What is known of the paths that are named."""
         if refusal := self._refusal(request):
             return refusal
-        name = f"{request.match_info['owner']}/{request.match_info['name']}"
+        name = self._repo(request)
         form = await request.post() if "form" in request.content_type else await request.json()
         asked = form["paths"] if isinstance(form, dict) else form.getall("paths")
         files = self.files(name)
@@ -105,7 +201,7 @@ class Hub:
         """A file, or the part of it that is asked for."""
         if refusal := self._refusal(request):
             return refusal
-        name, path = f"{request.match_info['owner']}/{request.match_info['name']}", request.match_info["path"]
+        name, path = self._repo(request), request.match_info["path"]
         data = self.files(name).get(path)
         if data is None:
             return web.Response(status=404, headers={"X-Error-Code": "EntryNotFound"})
@@ -147,8 +243,19 @@ def serving(folder: Path) -> Iterator[Hub]:
         ("/api/datasets/{owner}/{name}/tree/{revision}", hub.tree),
         ("/api/datasets/{owner}/{name}/tree/{revision}/{path:.+}", hub.tree),
         ("/datasets/{owner}/{name}/resolve/{revision}/{path:.+}", hub.file),
+        ("/api/models/{owner}/{name}", hub.info),
+        ("/{owner}/{name}/resolve/{revision}/{path:.+}", hub.file),
     ):
         app.router.add_get(path, handler)
+    for path, handler in (
+        ("/api/repos/create", hub.create),
+        ("/api/validate-yaml", hub.validate),
+        ("/api/{kind:datasets|models}/{owner}/{name}/preupload/{revision}", hub.preupload),
+        ("/api/{kind:datasets|models}/{owner}/{name}/commit/{revision}", hub.change),
+        ("/datasets/{owner}/{name}.git/info/lfs/objects/batch", hub.batch),
+    ):
+        app.router.add_post(path, handler)
+    app.router.add_put("/store/{oid}", hub.store)
     app.router.add_post("/api/datasets/{owner}/{name}/paths-info/{revision}", hub.paths)
     with served(app) as hub.url:
         yield hub
