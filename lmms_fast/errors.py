@@ -9,12 +9,15 @@ LmmsFastError
 ├── ServerError           the vLLM we launched did not start, or died                         exit 5
 └── StorageError          the run directory cannot be written: disk full, permissions         exit 1
 
-A request that fails is not an exception: it is a `types.Failure`, counted and shown.
+A request that fails is not an exception: it is a `types.Failure`, counted and shown. Nor is a gate that does not hold:
+`gate` ends with 3 then, and with 4 where nobody can tell whether it holds.
 """
 
 EXIT_OK = 0
 EXIT_ERROR = 1
 EXIT_NOT_MEASURED = 2
+EXIT_GATE_FAILED = 3
+EXIT_INCONCLUSIVE = 4
 EXIT_SERVER = 5
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143

@@ -18,7 +18,7 @@ LEVEL = {
     "pipeline": 5, "parity": 5,
     "loggers": 6,
     "api": 7,
-    "cli": 8,
+    "cli": 8, "testing": 8,
 }  # fmt: skip
 
 

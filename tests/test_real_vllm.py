@@ -27,6 +27,7 @@ from aiohttp import web
 from PIL import Image
 
 from lmms_fast import evaluate
+from lmms_fast.cli.app import main
 from lmms_fast.endpoints.classify import lacks_media
 from lmms_fast.errors import ServerError
 from lmms_fast.events import Event, Notice, SampleDone
@@ -35,6 +36,7 @@ from lmms_fast.server import kept
 from lmms_fast.server.command import installed
 from lmms_fast.tasks.catalog import Catalog, bundled_dir
 from lmms_fast.tasks.spec import Task
+from lmms_fast.testing import lmms_fast_score
 from lmms_fast.tiny import MODEL_DIR
 from tests.catalogue.hub import everything, write
 from tests.servers.stand_in import StandIn, completion
@@ -154,6 +156,48 @@ def test_dropped_pictures_are_noticed(served: str, tmp_path: Path) -> None:
     blind = evaluate(str(folder / "smoke.yaml"), served, output_dir=tmp_path / "r", include_path=[folder])
     assert blind.failed == 0
     assert (blind.score("smoke") or 0) < 0.6
+
+
+def test_a_broken_prompt_is_caught(served: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A seeded regression: the options are lost from one task's prompt. `gate` stops it, `compare` names the cause."""
+
+    def command(*words: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as ended:
+            main(list(words))
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), said.out, said.err
+
+    before, after = str(tmp_path / "before"), str(tmp_path / "after")
+    evaluate("smoke_choice,smoke_yesno", served, output_dir=Path(before))
+    folder = shutil.copytree(bundled_dir() / "smoke", tmp_path / "tasks")
+    path = folder / "smoke_choice.yaml"
+    path.write_text(path.read_text().replace("\\n{{ choices_text }}", ""))
+    evaluate("smoke_choice,smoke_yesno", served, output_dir=Path(after), include_path=[folder])
+
+    assert command("compare", before, before)[0] == 0
+    code, _, why = command("compare", before, after)
+    assert code == 1
+    assert "smoke_choice: the prompts of 80 of 80 samples differ" in why
+    assert "smoke_yesno" not in why
+    code, said, _ = command("compare", before, after, "--anyway", "--json", "--html", str(tmp_path / "c.html"))
+    assert code == 0
+    tasks = json.loads(said)["runs"][0]["tasks"]
+    lost = tasks["smoke_choice"]
+    assert lost["verdict"] == "worse"
+    assert list(lost["causes"]) == ["prompt"]
+    assert lost["causes"]["prompt"]["worse"] >= 20
+    assert (tasks["smoke_yesno"]["verdict"], tasks["smoke_yesno"]["flips"]) == ("no difference shown", [])
+    assert "data:image/jpeg;base64," in (tmp_path / "c.html").read_text()
+
+    limits = ("--max-drop", "0.1")
+    assert command("gate", before, "--baseline", before, *limits)[0] == 0
+    code, said, _ = command("gate", after, "--baseline", before, *limits)
+    assert code == 4
+    assert "pass  smoke_yesno" in said
+    code, said, _ = command("gate", after, "--baseline", before, *limits, "--anyway")
+    assert code == 3
+    assert "fail  smoke_choice" in said
+    assert float(lmms_fast_score("smoke_choice", served, limit=20, output_dir=tmp_path / "t")) >= 0.9
 
 
 def test_the_same_scores_again(served: str, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_tasks_and_model_are_inside(wheel: Path) -> None:
     assert tasks | pages <= names
     assert {"lmms_fast/report/page/report.html", "lmms_fast/report/page/style.css"} <= pages
     assert {"lmms_fast/tiny/model/model.safetensors", "lmms_fast/py.typed"} <= names
+    assert {"lmms_fast/report/compare_page.html", "lmms_fast/report/compare_page.css"} <= names
     assert not [name for name in names if name.startswith(("tests/", "bench/", "tasks/"))]
 
 

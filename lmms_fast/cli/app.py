@@ -10,13 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from lmms_fast import __version__
-from lmms_fast.cli import doctor, importing, outputs, parity, report, servers, tasks
+from lmms_fast.cli import compare, doctor, importing, outputs, parity, report, servers, tasks
 from lmms_fast.errors import EXIT_ERROR, LmmsFastError
 
 _EXIT_CODES = (
     "Exit codes: 0 complete · 1 usage or internal error · 2 more samples than --max-failures were not measured, or the "
-    "run ended early (--max-time, --budget, no endpoint answers) · 5 the vLLM server did not start, or kept dying · "
-    "130, 143 stopped by a signal (the same command goes on)."
+    "run ended early (--max-time, --budget, no endpoint answers) · 3 `gate`: not good enough · 4 `gate`: nobody can "
+    "tell · 5 the vLLM server did not start, or kept dying · 130, 143 stopped by a signal (the same command goes on)."
 )
 app = typer.Typer(
     name="lmms-fast",
@@ -28,7 +28,9 @@ app = typer.Typer(
 )
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(servers.app, name="server")
+app.command("compare")(compare.compare)
 app.command("doctor")(doctor.doctor)
+app.command("gate")(compare.gate)
 app.command("import")(importing.import_answers)
 app.command("parity")(parity.parity)
 app.command("report")(report.report)
