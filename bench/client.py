@@ -57,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Our client against a bare loop.")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--counts", type=int, nargs=2, default=(1000, 5000))
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md or docs/")
     options = parser.parse_args()
     few, many = options.counts
     rows = ["| server latency, requests in flight | lmms-fast, requests/s | bare loop | ratio | ideal |",

@@ -74,7 +74,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Adaptive concurrency.")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md or docs/")
     options = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as name:

@@ -163,7 +163,7 @@ async def main() -> None:
     parser.add_argument("--dp", type=int, default=1)
     parser.add_argument("--share", type=float, default=1.0, help="of the samples, for trying (default: all)")
     parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS))
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md or docs/")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # or the server outlives us
     asked = {"warm_up": WARM_UP, **{name: BENCHMARKS[name] for name in options.only}}

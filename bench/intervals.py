@@ -285,7 +285,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Coverage of 95 % intervals.")
     parser.add_argument("--runs", type=int, default=2000)
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md or docs/")
     options = parser.parse_args()
     lines = ["| what | held | above the truth | below |", "|---|---|---|---|"]
     for n in (20, 50, 100, 300, 1000):

@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--counts", type=int, nargs=2, default=(1000, 5000), help="of the runs that give the CPU")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md or docs/")
     options = parser.parse_args()
     count, (few, many) = options.count, options.counts
     one_server: list[tuple[Did, Did]] = []

@@ -59,7 +59,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The limits of this machine.")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--count", type=int, default=5000)
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md or docs/")
     options = parser.parse_args()
     ways: dict[str, Callable[[MockServer, Path, Path], float]] = {
         "lmms-fast, everything on": evaluation,

@@ -93,14 +93,16 @@ def machine() -> str:
 
 
 def publish(name: str, lines: Sequence[str], readme: bool) -> None:
-    """Print a table; with `readme` also put it between README.md's marks of that name."""
+    """Print a table; with `readme` also put it between the marks of that name in README.md or docs/."""
     text = "\n".join(lines)
     print(text)
     if not readme:
         return
-    path = Path(__file__).parents[1] / "README.md"
-    before, mark, rest = path.read_text(encoding="utf-8").partition(f"<!-- bench.{name} -->\n")
-    _, end, after = rest.partition("<!-- end -->")
-    if not (mark and end):
-        raise SystemExit(f"README.md has no marks for bench.{name}")
-    path.write_text(f"{before}{mark}{text}\n{end}{after}", encoding="utf-8")
+    root = Path(__file__).parents[1]
+    for path in (root / "README.md", *sorted((root / "docs").glob("*.md"))):
+        before, mark, rest = path.read_text(encoding="utf-8").partition(f"<!-- bench.{name} -->\n")
+        _, end, after = rest.partition("<!-- end -->")
+        if mark and end:
+            path.write_text(f"{before}{mark}{text}\n{end}{after}", encoding="utf-8")
+            return
+    raise SystemExit(f"neither README.md nor docs/ has marks for bench.{name}")

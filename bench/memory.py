@@ -40,7 +40,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Peak memory.")
     parser.add_argument("--counts", type=int, nargs="+", default=(1_000, 10_000, 100_000))
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md or docs/")
     options = parser.parse_args()
     imports = "import aiohttp, pyarrow.parquet, orjson, PIL.Image, pydantic, typer, rich.console, yaml, jinja2"
     rows = [f"| importing the libraries | {_megabytes(run([sys.executable, '-c', imports]).peak_bytes)} |"]

@@ -273,7 +273,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=1000, help=f"questions; the slow ones get {FEW} at most")
     parser.add_argument("--only", nargs="+", choices=PEERS, default=list(PEERS), metavar="NAME", help=", ".join(PEERS))
     parser.add_argument("--envs", type=Path, default=Path(__file__).parent / ".envs", help="where they are installed")
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md or docs/")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name, mock_server() as server:
         base = Path(name)

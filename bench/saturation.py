@@ -107,7 +107,7 @@ async def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--count", type=int, default=600)
     parser.add_argument("--concurrency", type=int, default=64)
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md or docs/")
     options = parser.parse_args()
     cases = [
         Case("distinct pictures, one server without caches", "plain", "plain", 1),

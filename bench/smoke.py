@@ -72,7 +72,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Cost of the smoke evaluation.")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md or docs/")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = [measure(Path(folder) / str(number)) for number in range(options.runs)]

@@ -22,7 +22,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Start-up times.")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md or docs/")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch, mock_server() as server:
         folder = Path(scratch)

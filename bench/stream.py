@@ -62,7 +62,7 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Gaps between tasks, and the tail.")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--readme", action="store_true", help="write the table into README.md")
+    parser.add_argument("--readme", action="store_true", help="write the table into README.md or docs/")
     options = parser.parse_args()
     longest_s = PER_TOKEN_S * max(tokens for _, tokens in TASKS.values())
     found = []
