@@ -14,9 +14,9 @@ from lmms_fast.cli import compare, doctor, importing, outputs, parity, report, s
 from lmms_fast.errors import EXIT_ERROR, LmmsFastError
 
 _EXIT_CODES = (
-    "Exit codes: 0 complete · 1 usage or internal error · 2 more samples than --max-failures were not measured, or the "
-    "run ended early (--max-time, --budget, no endpoint answers) · 3 `gate`: not good enough · 4 `gate`: nobody can "
-    "tell · 5 the vLLM server did not start, or kept dying · 130, 143 stopped by a signal (the same command goes on)."
+    "Exit codes: 0 complete · 1 usage or internal error · 2 more samples than --max-failures were not measured or judged, "
+    "or the run ended early (--max-time, --budget, no endpoint answers) · 3 `gate`: not good enough · 4 `gate`: nobody "
+    "can tell · 5 the vLLM server did not start, or kept dying · 130, 143 stopped by a signal (the same command goes on)."
 )
 app = typer.Typer(
     name="lmms-fast",
@@ -28,16 +28,6 @@ app = typer.Typer(
 )
 app.add_typer(tasks.app, name="tasks")
 app.add_typer(servers.app, name="server")
-app.command("compare")(compare.compare)
-app.command("doctor")(doctor.doctor)
-app.command("gate")(compare.gate)
-app.command("import")(importing.import_answers)
-app.command("parity")(parity.parity)
-app.command("report")(report.report)
-app.command("view")(report.view)
-app.command("export")(outputs.export)
-app.command("push")(outputs.push)
-app.command("show")(outputs.show)
 
 
 def _option(flag: str, text: str, *more: str) -> Any:
@@ -300,6 +290,18 @@ def merge(
 
     execute.print_result(merged(runs, output_dir, include_path or ()))
 
+
+# In the order of --help.
+app.command("report")(report.report)
+app.command("view")(report.view)
+app.command("show")(outputs.show)
+app.command("compare")(compare.compare)
+app.command("gate")(compare.gate)
+app.command("export")(outputs.export)
+app.command("push")(outputs.push)
+app.command("import")(importing.import_answers)
+app.command("parity")(parity.parity)
+app.command("doctor")(doctor.doctor)
 
 _server_args: list[str] = []
 
