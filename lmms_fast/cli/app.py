@@ -15,9 +15,9 @@ from lmms_fast.errors import EXIT_ERROR, LmmsFastError
 
 _EXIT_CODES = (
     "Exit codes: 0 complete · 1 usage or internal error · 2 more samples than --max-failures were not measured or "
-    "judged, or the run ended early (--max-time, --budget, no endpoint answers) · 3 `gate`: not good enough · 4 `gate`: "
-    "nobody can tell · 5 the vLLM server did not start, or kept dying · 130, 143 stopped by a signal (the same command "
-    "goes on)."
+    "judged, or the run ended early (--max-time, --budget, no endpoint answers) · 3 `gate`: not good enough · 4 "
+    "`gate`: nobody can tell · 5 the vLLM server did not start, or kept dying · 130, 143 stopped by a signal (the same "
+    "command goes on)."
 )
 app = typer.Typer(
     name="lmms-fast",
