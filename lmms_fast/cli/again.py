@@ -15,7 +15,7 @@ from lmms_fast.config.spec import RunSpec, make_spec
 from lmms_fast.endpoints.presets import LOCAL, PRESETS, Profile, resolve
 from lmms_fast.errors import UsageError
 from lmms_fast.journal.rundir import read_json, recorded_spec
-from lmms_fast.tasks.catalog import Catalog, bundled_dir
+from lmms_fast.tasks.catalog import Catalog, may_run_hooks
 
 _JUDGES_OWN = ("judge", "judge_endpoint", "judge_concurrency", "judge_api_key_env", "judge_gen", "judge_tp",
                "judge_cache", "judge_audit", "audit_judge", "audit_endpoint")  # fmt: skip
@@ -57,12 +57,10 @@ def judge_spec(run: Path, recorded: Mapping[str, Any], flags: Mapping[str, Any])
 
 
 def _check_hooks(spec: RunSpec, named: Sequence[Path]) -> None:
-    trusted = [folder.resolve() for folder in (*named, bundled_dir())]
     for task in Catalog(spec.include_path).select(spec.tasks).tasks:
-        folder = task.file.parent
-        if task.hooks and not any(folder.resolve().is_relative_to(one) for one in trusted):
+        if not may_run_hooks(task, named):
             _refuse(f"{task.file}: its hooks ({task.hooks}) would run; if you trust that folder, add --include-path "
-                    f"{shlex.quote(str(folder))}")  # fmt: skip
+                    f"{shlex.quote(str(task.file.parent))}")  # fmt: skip
 
 
 def _check_keys(endpoints: Sequence[str], recorded: str | None, flag: str) -> None:

@@ -50,8 +50,8 @@ class Sight:
                 self._keep(found, pictures)
                 if found == name:
                     return pictures
-        raise DataError(f"{self._tasks[task].file}: sample '{record['id']}' is not in the data any more, so the judge "
-                        "cannot be shown its pictures.")  # fmt: skip
+        raise DataError(f"{self._tasks[task].file}: sample '{record['id']}' is not in the data any more, so its "
+                        "pictures cannot be shown.")  # fmt: skip
 
     def _read(self, task: str) -> Iterator[tuple[str, tuple[Media, ...]]]:
         asked = self._tasks[task]

@@ -14,7 +14,7 @@ from lmms_fast.journal.rundir import recorded_spec
 from lmms_fast.media.policy import ORIGINAL
 from lmms_fast.pipeline.answers import selection_of
 from lmms_fast.report.finished import FinishedRun, tasks_of
-from lmms_fast.tasks.catalog import bundled_dir
+from lmms_fast.tasks.catalog import may_run_hooks
 from lmms_fast.types import Media
 
 
@@ -27,11 +27,10 @@ class Pictures:
     def __init__(self, run: FinishedRun, include: Iterable[Path] = (), data_dir: Path | None = None) -> None:
         """Raises UsageError where a task is gone."""
         recorded = make_spec(recorded_spec(run.path, run.manifest))
-        trusted = [folder.resolve() for folder in (*include, bundled_dir())]
-        tasks = tasks_of(run.path, run.manifest, trusted[:-1]).tasks
+        folders = tuple(include)
+        tasks = tasks_of(run.path, run.manifest, folders).tasks
         self._tasks = {task.task for task in tasks}
-        self._barred = {task.task for task in tasks
-                        if task.hooks and not any(task.file.resolve().is_relative_to(one) for one in trusted)}
+        self._barred = {task.task for task in tasks if not may_run_hooks(task, folders)}
         selection = selection_of(recorded.model_copy(update={"allow_media_urls": False}))
         self._sight = Sight(tasks, lambda task: open_source(task, data_dir or recorded.data_dir), selection, ORIGINAL)
 

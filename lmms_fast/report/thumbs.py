@@ -20,7 +20,7 @@ from lmms_fast.errors import LmmsFastError, UsageError
 from lmms_fast.journal.rundir import recorded_spec
 from lmms_fast.media.encode import BadMedia, as_seen, digest, opened
 from lmms_fast.report.finished import FinishedRun, tasks_of
-from lmms_fast.tasks.catalog import bundled_dir
+from lmms_fast.tasks.catalog import may_run_hooks
 from lmms_fast.tasks.spec import Task
 
 _SIDES = ((48_000, 512), (24_000, 384), (9_000, 256), (4_000, 160), (0, 112))
@@ -163,9 +163,7 @@ def _side(budget: int, pictures: int) -> int:
 
 
 def _check_trusted(task: Task, include: Sequence[Path]) -> None:
-    """A run may be someone else's: hooks run from our own tasks, and from folders that were named now."""
-    trusted = [folder.resolve() for folder in (*include, bundled_dir())]
-    if task.hooks and not any(task.file.parent.resolve().is_relative_to(one) for one in trusted):
+    if not may_run_hooks(task, include):
         raise UsageError(f"{task.task}: its hooks would run to show its pictures; if you trust {task.file.parent}, add "
                          "it with --include-path.")  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,6 +34,13 @@ def bundled_dir() -> Path:
     """The `tasks/` that ships with the project: inside the wheel, or beside the package in a checkout."""
     inside = _PACKAGE / "_tasks"
     return inside if inside.is_dir() else _PACKAGE.parent / "tasks"
+
+
+def may_run_hooks(task: Task, include: Iterable[Path]) -> bool:
+    """Whether code beside a task that a run directory names may run: that of our own tasks, and in folders that were
+    named now. The directory may be someone else's, so what it records counts for nothing."""
+    trusted = [folder.resolve() for folder in (*include, bundled_dir())]
+    return not task.hooks or any(task.file.parent.resolve().is_relative_to(one) for one in trusted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import yaml
 import lmms_fast
 from lmms_fast.errors import TaskError
 from lmms_fast.tasks import spec
-from lmms_fast.tasks.catalog import Catalog
-from lmms_fast.tasks.spec import load_file
+from lmms_fast.tasks.catalog import Catalog, may_run_hooks
+from lmms_fast.tasks.spec import Task, load_file
 
 ROOT = Path(lmms_fast.__file__).parents[1]
 FILES = [path for folder in ("lmms_fast", "bench", "tests") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -101,3 +101,16 @@ def test_no_other_spelling_of_a_folder(tmp_path: Path, name: str) -> None:
     (tmp_path / "h.yaml").write_text(TASK + f"hooks: {yaml.safe_dump(name).splitlines()[0]}\n")
     with pytest.raises(TaskError, match="the YAML's own folder"):
         load_file(tmp_path / "h.yaml")
+
+
+def test_a_link_to_a_trusted_task_file_is_not_trusted(tmp_path: Path) -> None:
+    """The code lies beside the link, not beside what it leads to."""
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    ours.mkdir()
+    theirs.mkdir()
+    (ours / "mine.yaml").write_text("")
+    (theirs / "mine.yaml").symlink_to(ours / "mine.yaml")
+    task = Task.model_construct(task="mine", hooks="hooks.py", file=theirs / "mine.yaml")
+    assert not may_run_hooks(task, [ours])
+    assert may_run_hooks(task, [theirs])
+    assert may_run_hooks(task.model_copy(update={"hooks": None}), [])
