@@ -64,7 +64,10 @@ class Referee:
 
     def questions(self, record: Record, outcome: Outcome) -> tuple[Asked, ...]:
         """What has to be asked about a response; nothing where the rules can tell, or of a failure."""
-        verdict = judge(record, outcome, self._rules)
+        return self._questions(record, outcome, judge(record, outcome, self._rules))
+
+    def _questions(self, record: Record, outcome: Outcome, verdict: Verdict) -> tuple[Asked, ...]:
+        """Where the verdict by the rules alone leaves it open."""
         if not isinstance(verdict, Undecided) or not isinstance(outcome, Response):
             return ()
         asked = self._asker.questions(record, strip_reasoning(outcome.text), verdict.prediction)
@@ -82,7 +85,10 @@ class Referee:
     ) -> tuple[Verdict, Sequence[Judgement]]:
         """The verdict on a response, with the judgements that it rests on, or should. `replies` has what came of a
         question, by its key."""
-        questions = self.questions(record, outcome)
+        by_rules = judge(record, outcome, self._rules)
+        questions = self._questions(record, outcome, by_rules)
+        if not questions:
+            return by_rules, ()
         said = [replies(asked.key) for asked in questions]
         texts = [one.text if isinstance(one, Response) else None for one in said]
         lines = [{**asked.record["facts"], "question": asked.key, **_said(one)}
