@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 
+from tests.judging.work import Servers, servers
 from tests.servers.stand_in import StandIn
 from tests.servers.thread import served
 
@@ -22,6 +24,19 @@ def _no_kept_servers_of_the_developer(tmp_path_factory: pytest.TempPathFactory) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
+
+
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Judgements of another test, or of the developer's runs, must not be found."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def pair() -> Iterator[Servers]:
+    """A model and a judge, which answer alike to those who take them for two servers of one model."""
+    with servers() as running:
+        yield running
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,10 @@ import pytest
 from aiohttp import web
 
 from lmms_fast.events import Event, Judged, Notice, SampleDone
-from tests.judging.work import TASK, Servers, answers, evaluate, judges, number_of, right, samples, servers, write
+from tests.judging.work import TASK, Servers, answers, evaluate, judges, number_of, right, samples, write
 from tests.servers.stand_in import completion
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judgements of another test, or of the developer's runs, must not be found."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def pair() -> Iterator[Servers]:
-    """A model and a judge."""
-    with servers() as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def test_every_answer_is_judged(tmp_path: Path, pair: Servers) -> None:

@@ -14,6 +14,8 @@ from aiohttp import web
 from tests.judging.work import Servers, evaluate, judges, servers, write
 from tests.servers.stand_in import StandIn
 
+pytestmark = pytest.mark.usefixtures("own_cache")
+
 _PATIENCE_S = 15.0  # in vain, once; long enough for any machine
 
 
@@ -37,12 +39,6 @@ class Waiting(StandIn):
                     self.in_vain = number
                 await asyncio.sleep(0.002)
         return await super().chat(request)
-
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judgements of other runs must not be found."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
 def test_the_judge_keeps_up_with_the_model(tmp_path: Path) -> None:

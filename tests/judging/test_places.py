@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -18,21 +17,10 @@ from aiohttp import web
 from lmms_fast.cli.again import judge_spec, spec_again
 from lmms_fast.errors import ServerError, UsageError
 from lmms_fast.server.spec import ServerSpec
-from tests.judging.work import TASK, Servers, answers, evaluate, number_of, right, servers, write
+from tests.judging.work import TASK, Servers, answers, evaluate, number_of, right, write
 from tests.servers.stand_in import completion
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judgements of another test must not be found."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def pair() -> Iterator[Servers]:
-    """A model and a judge."""
-    with servers() as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def lmms_fast(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

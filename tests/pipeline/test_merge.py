@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,18 +16,7 @@ from tests.catalogue.hub import everything, write
 from tests.judging import work
 from tests.servers.stand_in import StandIn
 
-
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Judgements of another test must not be found."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def pair() -> Iterator[work.Servers]:
-    """A model and a judge."""
-    with work.servers() as running:
-        yield running
+pytestmark = pytest.mark.usefixtures("own_cache")
 
 
 def shards(pair: work.Servers, tmp_path: Path, rows: int, of: int, **options: object) -> list[Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -15,7 +14,7 @@ from lmms_fast import evaluate
 from lmms_fast.errors import ServerError
 from lmms_fast.events import Event, Notice, SampleDone
 from lmms_fast.server.spec import ServerSpec
-from tests.judging.work import Servers, servers, write
+from tests.judging.work import Servers, write
 
 
 @dataclass
@@ -53,13 +52,6 @@ class Launched:
 
     async def __aexit__(self, *_: object) -> None:
         pass
-
-
-@pytest.fixture
-def pair() -> Iterator[Servers]:
-    """Two servers that answer alike."""
-    with servers() as running:
-        yield running
 
 
 @pytest.fixture
