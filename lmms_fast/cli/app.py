@@ -133,6 +133,10 @@ def evaluate(
     extra_body: Annotated[str | None, _option("--extra-body", "Request fields as a JSON object.")] = None,
     concurrency: Annotated[str | None, _option("--concurrency", "Requests in flight: a number, or auto (default): as "
                                                "many as bring more answers a second.")] = None,
+    client_workers: Annotated[
+        str | None, _option("--client-workers", "Processes that make, send and read requests: a number, or auto "
+                            "(default): one, and more when it is at its limit while cores are idle.")
+    ] = None,
     rpm: Annotated[float | None, _option("--rpm", "At most so many requests a minute, for each endpoint.")] = None,
     tpm: Annotated[float | None, _option("--tpm", "At most so many tokens a minute, for each endpoint.")] = None,
     max_time: Annotated[

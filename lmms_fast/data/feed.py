@@ -32,6 +32,10 @@ class Shard:
         drawn = hashlib.blake2b(f"{task}\0{unit}".encode(), digest_size=8).digest()
         return int.from_bytes(drawn, "big") % self.of == self.number - 1
 
+    def within(self, whole: Shard | None) -> Shard:
+        """This part of another part."""
+        return self if whole is None else Shard(whole.number + whole.of * (self.number - 1), whole.of * self.of)
+
 
 @dataclass(frozen=True, slots=True)
 class Selection:

@@ -11,7 +11,7 @@ from lmms_fast.config.spec import RunSpec
 from lmms_fast.endpoints.presets import LOCAL, Profile, find_key, resolve
 from lmms_fast.endpoints.probe import connect
 from lmms_fast.errors import EndpointError, Unreachable
-from lmms_fast.pipeline.door import local_profile
+from lmms_fast.pipeline.servers import local_profile
 from lmms_fast.server.command import installed
 from lmms_fast.server.spec import ServerSpec
 from lmms_fast.server.tune import devices, replicas
@@ -34,6 +34,11 @@ class Asked:
     concurrency: int | Literal["auto"]
     served: tuple[ServerSpec, ...] = ()
     """What vLLMs of ours are to serve; empty: no endpoint is ours."""
+
+    @property
+    def servers(self) -> int:
+        """How many there are to be."""
+        return sum(profile.name != LOCAL for profile in self.profiles) + len(self.served)
 
     def same_as(self, other: Asked) -> bool:
         """Whether the same servers are asked for the same model."""

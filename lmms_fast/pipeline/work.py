@@ -18,13 +18,25 @@ from lmms_fast.journal.cache import ReplyCache, cache_home
 from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.policy import parse_policy
-from lmms_fast.pipeline.answers import Longer, Plan, answers, cut_off_keys, selection_of, task_size
+from lmms_fast.pipeline.answers import (
+    Longer,
+    Plan,
+    Settled,
+    announce,
+    cut_off_keys,
+    prepare,
+    selection_of,
+    settler,
+    task_size,
+)
 from lmms_fast.pipeline.budget import Budget, Spent, known_price, parse_budget, price_of
 from lmms_fast.pipeline.door import Door
 from lmms_fast.pipeline.judging import Bench, Judging
 from lmms_fast.pipeline.roles import Asked, Role
 from lmms_fast.pipeline.session import Session, beginning, first_of, now
+from lmms_fast.pipeline.spread import Spread
 from lmms_fast.pipeline.stop import Stop
+from lmms_fast.pipeline.stream import Stream
 from lmms_fast.report.judgements import Judge
 from lmms_fast.tasks.catalog import Selection as Chosen
 from lmms_fast.tasks.spec import Task
@@ -88,8 +100,10 @@ class Work:
                     self.directory.write("manifest.json", manifest)  # those who watch know how far it is
                     known = [size for size in sizes.values() if size is not None]
                     session.requests = sum(known) if len(known) == len(sizes) else None
-                    plan = Plan(spec, self.chosen.tasks, sources, self._spender("model"))
-                    await session.run(model, functools.partial(self._answer, plan), judgings)
+                    session.clients = self._clients(model, [asked for _, asked in judgings])
+                    plan = Plan(spec, self.chosen.tasks)
+                    announce(plan, sizes, journal, self.notify)
+                    await session.run(model, functools.partial(self._answer, plan, sources), judgings)
             manifest["answered"] = has_answers(manifest) if answered else (
                 self.stop.reason is None and all(not one.failure or one.final for one in journal.index.values())
             )  # fmt: skip
@@ -102,16 +116,53 @@ class Work:
             facts["ended"], facts["stopped"] = now(), self.stop.reason
             self.directory.write("manifest.json", manifest)
 
-    async def _answer(self, plan: Plan, session: Session, door: Door) -> None:
+    async def _answer(self, plan: Plan, sources: Mapping[str, Source], session: Session, door: Door) -> None:
         try:
-            await session.through(door, answers(plan, door, self.journal, self.notify))
+            await self._ask(plan, sources, session, door)
             room = self.spec.retry_truncated
             if room and self.stop.reason is None and (keys := cut_off_keys(self.journal, room)):
                 self.notify(Notice(f"{len(keys)} answers were cut off; asked again with {room} tokens."))
-                again = replace(plan, longer=Longer(keys, room))
-                await session.through(door, answers(again, door, self.journal, self.notify))
+                await self._ask(replace(plan, longer=Longer(keys, room)), sources, session, door)
         finally:
             self.journal.no_more()
+
+    async def _ask(self, plan: Plan, sources: Mapping[str, Source], session: Session, door: Door) -> None:
+        spend, settled = self._spender("model"), settler(plan)
+
+        def take(settled: Settled, out: int) -> None:
+            """Into the journal, and told."""
+            self.journal.add(settled.line)
+            self.notify(settled.done)
+            if settled.usage is not None:
+                spend(settled.usage, out)
+
+        if session.clients > 1:
+            done = frozenset(filter(self._done(plan), self.journal.index))
+            await session.through(Spread(plan, session.clients, door, take, done, self.stop, self.notify))
+            return
+        feed = prepare(plan, sources, door.terms, self._done(plan))
+        settle = lambda item, outcome: take(settled(item, outcome), door.out)  # noqa: E731
+        await session.through(Stream(feed, door, settle, self.notify))
+
+    def _done(self, plan: Plan) -> Callable[[str], bool]:
+        """Which samples need not be asked; those that are asked again for more room are named in the plan."""
+        if plan.longer:
+            return lambda key: False
+        return functools.partial(self.journal.finished, retry_final=self.spec.retry_failed == "all")
+
+    def _clients(self, model: Asked, judges: Sequence[Asked]) -> int:
+        """Processes that ask the model: no more than requests that may be out at one of its servers."""
+        wanted = self.spec.client_workers
+        if wanted == "auto":
+            return 1
+        if model.concurrency == "auto":
+            return wanted
+        each = -(-model.concurrency // model.servers) - any(one.same_as(model) for one in judges)
+        possible = max(1, min(wanted, each))
+        if possible < wanted:
+            self.notify(Notice(f"--client-workers {wanted}: {possible}, since --concurrency {model.concurrency} lets "
+                               "no more requests out at one server."))  # fmt: skip
+        return possible
 
     def _judging(
         self, sources: Mapping[str, Source], model: Asked, stack: contextlib.ExitStack
