@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from lmms_fast.config.spec import RunSpec
-from lmms_fast.data.feed import Fed, Selection, Shard, feed_task, longest_first, parse_limit, parse_shard, rows_wanted
+from lmms_fast.data.feed import Fed, Part, Selection, feed_task, longest_first, parse_limit, parse_shard, rows_wanted
 from lmms_fast.data.source import Source
 from lmms_fast.endpoints.presets import Profile
 from lmms_fast.endpoints.wire import build
@@ -41,13 +41,12 @@ class Plan:
     spec: RunSpec
     tasks: Sequence[Task]
     longer: Longer | None = None
-    part: Shard | None = None
+    part: Part | None = None
     """Of it, for one of several processes."""
 
     def selection(self) -> Selection:
         """The part of every task that is asked."""
-        whole = selection_of(self.spec)
-        return whole if self.part is None else replace(whole, shard=self.part.within(whole.shard))
+        return replace(selection_of(self.spec), part=self.part)
 
 
 @dataclass(frozen=True, slots=True)

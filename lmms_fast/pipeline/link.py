@@ -138,6 +138,8 @@ class SocketLink:
 
     async def flush(self) -> None:
         """Send at once, and wait until it is on its way."""
+        if self._writer.is_closing():
+            return
         frame = self._frames.frame()
         self._writer.write(len(frame).to_bytes(4, "big") + frame)
         if self._writer.transport.get_write_buffer_size() < _ROOM_BYTES:

@@ -65,7 +65,9 @@ class Session:
     requests: int | None = None
     """That the model will be asked, as far as is known."""
     clients: int = 1
-    """Processes that ask it."""
+    """Processes that ask it at first …"""
+    most_clients: int = 1
+    """… and at most."""
     _doors: list[Door] = field(default_factory=list)
     _streams: list[Asking] = field(default_factory=list)
     _answered: asyncio.Event = field(default_factory=asyncio.Event)

@@ -8,11 +8,11 @@ import asyncio
 import contextlib
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Set
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 
-from lmms_fast.data.feed import Shard
+from lmms_fast.data.feed import Part
 from lmms_fast.endpoints.pool import Closed
 from lmms_fast.errors import DataError, LmmsFastError
 from lmms_fast.events import (
@@ -59,18 +59,18 @@ async def process() -> AsyncIterator[Link]:
 
 class Spread:
     """Asks what a `Stream` would. `take` gets each outcome with the number of requests out; `done` are samples that are
-    not asked."""
+    not asked, `before` of them by this session."""
 
     def __init__(
-        self, plan: Plan, count: int, door: Door, take: Callable[[Settled, int], None], done: frozenset[str],
-        stop: Stop, notify: Notify, start: Start = process,
+        self, plan: Plan, count: int, door: Door, take: Callable[[Settled, int], None], done: Set[str],
+        stop: Stop, notify: Notify, before: int = 0, start: Start = process,
     ) -> None:  # fmt: skip
         self._plan, self._count, self._door, self._take = plan, count, door, take
-        self._done, self._settled = done, set[str]()
+        self._done, self._settled = frozenset(done), set[str]()
         self._stop, self._notify, self._start = stop, notify, start
         self._links: set[Link] = set()
         self._out: dict[int, set[str]] = {number: set() for number in range(1, count + 1)}
-        self._told = _Together(notify, count)
+        self._told = _Together(notify, count, before)
         self._ended = False
 
     async def run(self) -> bool:
@@ -112,7 +112,7 @@ class Spread:
     async def _hear(self, number: int, link: Link) -> bool:
         """Everything that a process says; whether it came to an end of its own."""
         share = Share(number, max(self._count, self._door.terms.share.of))
-        plan = replace(self._plan, part=Shard(number, self._count))
+        plan = replace(self._plan, part=Part(number, self._count))
         link.put(Job(plan, replace(self._door.terms, share=share), self._done | self._settled))
         self._links.add(link)
         opening = asyncio.create_task(self._open(link))
@@ -169,8 +169,8 @@ class Spread:
 class _Together:
     """What several processes tell, as if one did."""
 
-    def __init__(self, notify: Notify, count: int) -> None:
-        self._notify, self._count = notify, count
+    def __init__(self, notify: Notify, count: int, asked: int) -> None:
+        self._notify, self._count, self._asked = notify, count, asked
         self._limits: dict[str, dict[int, int]] = {}
         self._down: dict[str, set[int]] = {}
         self._noticed: set[str] = set()
@@ -197,7 +197,7 @@ class _Together:
                 self._fed[number] = event
                 if len(self._fed) < self._count:
                     return
-                event = FeedDone(sum(one.requests for one in self._fed.values()),
+                event = FeedDone(self._asked + sum(one.requests for one in self._fed.values()),
                                  max(one.byte_bound_s for one in self._fed.values()))  # fmt: skip
             case Ready():
                 return

@@ -3,9 +3,12 @@ it began and ended."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,6 +21,7 @@ from lmms_fast.journal.cache import ReplyCache, cache_home
 from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.policy import parse_policy
+from lmms_fast.pipeline import scale
 from lmms_fast.pipeline.answers import (
     Longer,
     Plan,
@@ -100,7 +104,7 @@ class Work:
                     self.directory.write("manifest.json", manifest)  # those who watch know how far it is
                     known = [size for size in sizes.values() if size is not None]
                     session.requests = sum(known) if len(known) == len(sizes) else None
-                    session.clients = self._clients(model, [asked for _, asked in judgings])
+                    session.clients, session.most_clients = self._clients(model, [asked for _, asked in judgings])
                     plan = Plan(spec, self.chosen.tasks)
                     announce(plan, sizes, journal, self.notify)
                     await session.run(model, functools.partial(self._answer, plan, sources), judgings)
@@ -128,21 +132,49 @@ class Work:
 
     async def _ask(self, plan: Plan, sources: Mapping[str, Source], session: Session, door: Door) -> None:
         spend, settled = self._spender("model"), settler(plan)
+        taken: set[str] = set()
 
         def take(settled: Settled, out: int) -> None:
             """Into the journal, and told."""
             self.journal.add(settled.line)
+            taken.add(settled.line.key)
             self.notify(settled.done)
             if settled.usage is not None:
                 spend(settled.usage, out)
 
-        if session.clients > 1:
-            done = frozenset(filter(self._done(plan), self.journal.index))
-            await session.through(Spread(plan, session.clients, door, take, done, self.stop, self.notify))
-            return
-        feed = prepare(plan, sources, door.terms, self._done(plan))
-        settle = lambda item, outcome: take(settled(item, outcome), door.out)  # noqa: E731
-        await session.through(Stream(feed, door, settle, self.notify))
+        clients = session.clients
+        if clients == 1:
+            feed = prepare(plan, sources, door.terms, self._done(plan))
+            settle = lambda item, outcome: take(settled(item, outcome), door.out)  # noqa: E731
+            clients = await self._alone(Stream(feed, door, settle, self.notify), session, taken)
+        if clients > 1:
+            done = taken.union(filter(self._done(plan), self.journal.index))
+            await session.through(Spread(plan, clients, door, take, done, self.stop, self.notify, len(taken)))
+
+    async def _alone(self, stream: Stream, session: Session, taken: Collection[str]) -> int:
+        """Ask by this process; by how many the rest should be asked, 0 when there is none."""
+        begun, total = time.monotonic(), session.requests
+
+        def left_s() -> float:
+            left = math.inf if total is None else total - len(self.journal.index)
+            return left * (time.monotonic() - begun) / max(1, len(taken))
+
+        clients = 0
+
+        async def watch() -> None:
+            nonlocal clients
+            clients = min(session.most_clients, await scale.wanted(left_s))
+            stream.drain()
+
+        watching = asyncio.create_task(watch()) if session.most_clients > 1 else None
+        try:
+            if await session.through(stream) or self.stop.reason is not None:
+                return 0
+        finally:
+            if watching:
+                watching.cancel()
+        self.notify(Notice(f"One process is at its limit while cores are idle: {clients} go on (--client-workers)."))
+        return clients
 
     def _done(self, plan: Plan) -> Callable[[str], bool]:
         """Which samples need not be asked; those that are asked again for more room are named in the plan."""
@@ -150,19 +182,18 @@ class Work:
             return lambda key: False
         return functools.partial(self.journal.finished, retry_final=self.spec.retry_failed == "all")
 
-    def _clients(self, model: Asked, judges: Sequence[Asked]) -> int:
-        """Processes that ask the model: no more than requests that may be out at one of its servers."""
-        wanted = self.spec.client_workers
+    def _clients(self, model: Asked, judges: Sequence[Asked]) -> tuple[int, int]:
+        """Processes that ask the model, at first and at most: no more than requests that may be out at one of its
+        servers."""
+        wanted, shared = self.spec.client_workers, any(one.same_as(model) for one in judges)
+        each = math.inf if model.concurrency == "auto" else max(1, -(-model.concurrency // model.servers) - shared)
         if wanted == "auto":
-            return 1
-        if model.concurrency == "auto":
-            return wanted
-        each = -(-model.concurrency // model.servers) - any(one.same_as(model) for one in judges)
-        possible = max(1, min(wanted, each))
-        if possible < wanted:
-            self.notify(Notice(f"--client-workers {wanted}: {possible}, since --concurrency {model.concurrency} lets "
-                               "no more requests out at one server."))  # fmt: skip
-        return possible
+            return 1, 1 if shared else int(min(scale.MOST, each))  # a door that judges use has its share from the start
+        if wanted > each:
+            self.notify(Notice(f"--client-workers {wanted}: {each}, since --concurrency {model.concurrency} lets no "
+                               "more requests out at one server."))  # fmt: skip
+        clients = int(min(wanted, each))
+        return clients, clients
 
     def _judging(
         self, sources: Mapping[str, Source], model: Asked, stack: contextlib.ExitStack
