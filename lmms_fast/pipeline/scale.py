@@ -1,18 +1,20 @@
-"""Whether a run should be asked by more than one process: when the one is at its limit while cores are idle."""
+"""By how many processes a model is asked: by more than one when that is at its limit while cores are idle."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 SECONDS = 5
-_AT_ITS_LIMIT = 0.9  # cores: one interpreter lock, and a little beside it that does not need the lock
 MOST = 8
+_AT_ITS_LIMIT = 0.9  # cores: one interpreter lock, and a little beside it that does not need the lock
 _WORTH_S = 20.0  # of work left; others take a second or two to start
 
 
@@ -34,6 +36,18 @@ def processes(seen: Sequence[Second], left_s: float) -> int:
     if min(one.used for one in last) < _AT_ITS_LIMIT:
         return 1
     return min(MOST, 1 + int(min(one.idle for one in last)))
+
+
+def allowed(
+    asked_for: int | Literal["auto"], concurrency: int | Literal["auto"], servers: int, *, shared: bool
+) -> tuple[int, int]:
+    """How many there are at first, and at most: no more than requests that may be out at one server, of which one is a
+    judge's where it is `shared`."""
+    each = math.inf if concurrency == "auto" else max(1, -(-concurrency // servers) - shared)
+    if asked_for == "auto":  # where a judge has its share of a server, it has that from the start
+        return 1, 1 if shared else int(min(MOST, each))
+    count = int(min(asked_for, each))
+    return count, count
 
 
 async def wanted(left_s: Callable[[], float]) -> int:

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Set
 from contextlib import AbstractAsyncContextManager
@@ -42,19 +44,26 @@ async def process() -> AsyncIterator[Link]:
     """One on this machine."""
     ours, theirs = socket.socketpair()
     with theirs:
-        # Its output is no place for ours: standard output may be the events of --json.
-        child = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "lmms_fast.pipeline.worker", str(theirs.fileno()), pass_fds=(theirs.fileno(),),
-            stdin=asyncio.subprocess.DEVNULL, stdout=sys.stderr.fileno(), start_new_session=True,
-        )  # fmt: skip
+        child = _started(theirs.fileno())
     link = await SocketLink.over(ours)
     try:
         yield link
     finally:
         link.close()
-        with contextlib.suppress(ProcessLookupError):
-            child.kill()
-        await child.wait()
+        child.kill()
+        child.wait()
+
+
+def _started(fd: int) -> subprocess.Popen[bytes]:
+    """Signals to the whole group, from a terminal or a scheduler, are for the run, which tells the others; so they are
+    blocked there, from its first moment. Its output is no place for ours: standard output may be the events of --json.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        return subprocess.Popen([sys.executable, "-P", "-m", "lmms_fast.pipeline.worker", str(fd)], pass_fds=(fd,),
+                                stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno())  # fmt: skip
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 class Spread:

@@ -183,17 +183,14 @@ class Work:
         return functools.partial(self.journal.finished, retry_final=self.spec.retry_failed == "all")
 
     def _clients(self, model: Asked, judges: Sequence[Asked]) -> tuple[int, int]:
-        """Processes that ask the model, at first and at most: no more than requests that may be out at one of its
-        servers."""
-        wanted, shared = self.spec.client_workers, any(one.same_as(model) for one in judges)
-        each = math.inf if model.concurrency == "auto" else max(1, -(-model.concurrency // model.servers) - shared)
-        if wanted == "auto":
-            return 1, 1 if shared else int(min(scale.MOST, each))  # a door that judges use has its share from the start
-        if wanted > each:
-            self.notify(Notice(f"--client-workers {wanted}: {each}, since --concurrency {model.concurrency} lets no "
-                               "more requests out at one server."))  # fmt: skip
-        clients = int(min(wanted, each))
-        return clients, clients
+        """Processes that ask the model, at first and at most."""
+        wanted, concurrency = self.spec.client_workers, model.concurrency
+        shared = any(one.same_as(model) for one in judges)
+        first, most = scale.allowed(wanted, concurrency, model.servers, shared=shared)
+        if wanted != "auto" and most < wanted:
+            self.notify(Notice(f"--client-workers {wanted}: {most}, since --concurrency {concurrency} lets no more "
+                               "requests out at one server."))  # fmt: skip
+        return first, most
 
     def _judging(
         self, sources: Mapping[str, Source], model: Asked, stack: contextlib.ExitStack

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -97,9 +96,7 @@ async def _listen(link: Link, told: _Told, door: Door, stream: Stream) -> None:
 
 
 def main() -> None:
-    """Until the job is done, or the run is gone. Signals to the whole group are for the run, which tells us."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+    """Until the job is done, or the run is gone."""
 
     async def all_of_it() -> None:
         link = await SocketLink.over(socket.socket(fileno=int(sys.argv[1])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -30,7 +31,14 @@ pytestmark = pytest.mark.usefixtures("own_cache")
 
 def children() -> list[psutil.Process]:
     """Client processes of this one."""
-    return [child for child in psutil.Process().children() if "lmms_fast.pipeline.worker" in child.cmdline()]
+    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if "lmms_fast.pipeline.worker" in _words(child)]
+
+
+def _words(child: psutil.Process) -> list[str]:
+    with contextlib.suppress(psutil.Error):  # it may end while it is looked at
+        return child.cmdline()
+    return []
 
 
 def results(run: Path) -> tuple[bytes, list[dict[str, object]]]:
@@ -145,7 +153,7 @@ def test_one_that_keeps_dying_ends_the_run(tmp_path: Path, pair: work.Servers) -
 def test_an_id_that_is_there_twice_is_found(tmp_path: Path, pair: work.Servers) -> None:
     """Though no process sees both."""
     task = work.write(tmp_path / "task", 64, work.TASK.replace('"{{ number }}"\nprompt', '"{{ number % 60 }}"\nprompt'))
-    with pytest.raises(DataError, match="id '[0-3]' occurs twice"):
+    with pytest.raises(DataError, match=r"id '[0-3]' occurs twice"):
         evaluate(str(task), pair.model.url, client_workers=2, output_dir=tmp_path / "r")
 
 
@@ -153,7 +161,7 @@ def test_what_no_request_can_mend_ends_the_run(tmp_path: Path, stand_in: StandIn
     """As with one process: one sentence, of the same kind."""
     task = work.write(tmp_path / "task", 10, work.TASK.replace("{{ number }}.", "{{ missing }}."))
     for count in (1, 2):
-        with pytest.raises(TaskError, match="'missing' is undefined. The row has: number."):
+        with pytest.raises(TaskError, match=r"'missing' is undefined\. The row has: number\."):
             evaluate(str(task), stand_in.url, client_workers=count, output_dir=tmp_path / f"r{count}")
 
 
@@ -203,17 +211,22 @@ def test_more_when_one_is_at_its_limit(
 ) -> None:
     """Those that are out are finished first; nothing is asked twice, and what failed waits for the next session."""
 
+    fifty, said = asyncio.Event(), list[str]()
+
     async def at_once(left_s: object) -> int:
-        while len(pair.model.asked) < 50:
-            await asyncio.sleep(0.005)
+        await fifty.wait()
         return 2
+
+    def listen(event: Event) -> None:
+        if isinstance(event, Notice):
+            said.append(event.text)
+        if isinstance(event, SampleDone) and len(pair.model.asked) >= 50:
+            fifty.set()
 
     monkeypatch.setattr(scale, "wanted", at_once)
     task = work.write(tmp_path / "task", 300)
     pair.model.delay_s = 0.005
-    said: list[str] = []
-    result = evaluate(str(task), pair.model.url, concurrency=4, output_dir=tmp_path / "r",
-                      notify=lambda event: said.append(event.text) if isinstance(event, Notice) else None)  # fmt: skip
+    result = evaluate(str(task), pair.model.url, concurrency=4, output_dir=tmp_path / "r", notify=listen)
     assert (result.samples, result.failed) == (300, 0)
     assert len(pair.model.asked) == 300
     assert any("2 go on" in text for text in said)
@@ -242,3 +255,14 @@ def test_idle_seconds(tmp_path: Path) -> None:
 def test_shares_make_the_limit(limit: int, of: int) -> None:
     """All together, where that is enough for one each."""
     assert sum(Share(number, of).part(limit) for number in range(1, of + 1)) == limit
+
+
+def test_how_many_there_may_be() -> None:
+    """No more than requests at one server; where a judge uses it too, one less, and auto keeps to one."""
+    assert scale.allowed(4, "auto", 1, shared=False) == (4, 4)
+    assert scale.allowed(8, 64, 16, shared=False) == (4, 4)
+    assert scale.allowed(8, 64, 16, shared=True) == (3, 3)
+    assert scale.allowed(2, 1, 1, shared=True) == (1, 1)
+    assert scale.allowed("auto", "auto", 2, shared=False) == (1, scale.MOST)
+    assert scale.allowed("auto", 3, 1, shared=False) == (1, 3)
+    assert scale.allowed("auto", "auto", 2, shared=True) == (1, 1)
