@@ -18,14 +18,13 @@ from lmms_fast.endpoints.pool import Closed, Member, Pool
 from lmms_fast.endpoints.presets import LOCAL, Endpoint, Profile, find_key
 from lmms_fast.endpoints.probe import connect
 from lmms_fast.endpoints.transport import Transport
-from lmms_fast.errors import EndpointError, Unreachable
+from lmms_fast.errors import EndpointError, ServerError, Unreachable
 from lmms_fast.events import EndpointState, Event, LimitChanged, LoadRead, Notice, Notify
 from lmms_fast.pipeline.dispatch import Dispatcher
 from lmms_fast.pipeline.stop import Stop
 from lmms_fast.pipeline.watch import mind, revive, watched
-from lmms_fast.server.command import installed
+from lmms_fast.server.fleet import Launched
 from lmms_fast.server.hints import tail
-from lmms_fast.server.launch import Server
 from lmms_fast.server.spec import ServerSpec
 from lmms_fast.server.tune import in_flight, keeps_media
 from lmms_fast.types import Load
@@ -39,11 +38,16 @@ class Ours:
     """A vLLM that this run launches."""
 
     spec: ServerSpec
-    server: Server
-    again: Callable[[int], Awaitable[Server]]
+    server: Launched
+    again: Callable[[int], Awaitable[Launched]]
     """Another one in place of one that died; the argument counts them."""
     keep: bool = False
     """Whether it outlives the run."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in the pool."""
+        return f"{LOCAL}-{self.spec.replica}" if self.spec.replicas > 1 else LOCAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class Where:
 
     def most_of(self, ours: Ours) -> int:
         """Requests that may be out at one of ours: its batch has a known size."""
-        return in_flight(ours.spec, installed()[0])
+        return in_flight(ours.spec, ours.server.platform)
 
 
 class Door:
@@ -104,7 +108,14 @@ class Door:
     async def run(self) -> None:
         """Open, look after the servers, close. Raises EndpointError or ServerError when they cannot be asked."""
         late: list[Profile] = []
-        members = await self._reach(late)
+        starting = [asyncio.ensure_future(one.server.ready()) for one in self.where.ours]
+        try:
+            await self._serve(await self._reach(starting, late), starting, late)
+        finally:
+            for one in starting:
+                one.cancel()
+
+    async def _serve(self, members: list[Member], starting: Sequence[asyncio.Task[None]], late: list[Profile]) -> None:
         async with asyncio.TaskGroup() as helpers:
 
             def help(task: Any) -> None:
@@ -118,8 +129,8 @@ class Door:
             help(mind(pool, self.where.patience_s, self._stop))
             for profile in late:
                 help(self._join(profile, pool))
-            for member, ours in zip(members, self.where.ours, strict=False):  # ours come first
-                help(self._keep_serving(member, ours, pool))
+            for member, ours, ready in zip(members, self.where.ours, starting, strict=False):  # ours come first
+                help(self._keep_serving(member, ours, ready, pool))
             async with watched(pool, self._tell), Transport(self.where.request_timeout_s) as transport:
                 if not self._opened.done():  # it may have been closed
                     self._opened.set_result((pool, transport))
@@ -159,14 +170,14 @@ class Door:
                 told(self.limit)
         self._notify(event)
 
-    async def _reach(self, late: list[Profile]) -> list[Member]:
-        """The endpoints that answer, in the order named; waits for a server that is starting. Those that do not are put
-        into `late`, if another one does. Raises EndpointError, ServerError."""
+    async def _reach(self, starting: Sequence[asyncio.Task[None]], late: list[Profile]) -> list[Member]:
+        """Ours, of which at least one is ready, then the other endpoints that answer, in the order named. Those that do
+        not are put into `late`, if another one does. Raises EndpointError, ServerError."""
         where = self.where
         members: list[Member] = []
         missing: list[Unreachable] = []
-        await asyncio.gather(*(one.server.ready() for one in where.ours))
-        members += [self._our_member(one) for one in where.ours]
+        await _one_of(starting)
+        members += [self._our_member(one, ready) for one, ready in zip(where.ours, starting, strict=True)]
         for profile in where.profiles:
             if profile.name == LOCAL:
                 continue
@@ -182,7 +193,7 @@ class Door:
         for absence in missing:
             self._tell(Notice(f"{absence} Going on without it; it may join later."))
         self._facts["endpoints"] = [{"name": one.endpoint.name, "url": one.endpoint.profile.base_url,
-                                     "model": one.endpoint.model} for one in members]  # fmt: skip
+                                     "model": one.endpoint.model} for one in members if one.up]  # fmt: skip
         return members
 
     async def _join(self, profile: Profile, pool: Pool) -> None:
@@ -200,12 +211,12 @@ class Door:
             self._tell(EndpointState(profile.name, True, "it joined"))
             return
 
-    async def _keep_serving(self, member: Member, ours: Ours, pool: Pool) -> None:
-        """Start our server again when it dies, a bounded number of times. Raises ServerError after that, unless there
-        are others."""
+    async def _keep_serving(self, member: Member, ours: Ours, ready: Awaitable[None], pool: Pool) -> None:
+        """Start our server again when it dies or does not start, a bounded number of times. Raises ServerError after
+        that, unless there are others."""
         server = ours.server
         for number in range(1, _RESTARTS + 2):
-            error = await server.died()
+            error = await self._ended(member, ours, server, ready, pool)
             pool.take_out(member, "it died")
             self._facts.setdefault("deaths", []).append({
                 "error": str(error), "log": str(server.log_path), "log_tail": tail(server.log()),
@@ -218,27 +229,41 @@ class Door:
                 return
             self._tell(Notice(f"{str(error).splitlines()[0]} Starting it again ({number} of {_RESTARTS})."))
             server = await ours.again(number)
-            await server.ready()
+            ready = server.ready()
+
+    async def _ended(
+        self, member: Member, ours: Ours, server: Launched, ready: Awaitable[None], pool: Pool
+    ) -> ServerError:
+        """Why our server ended, which was of use from when it was ready."""
+        try:
+            await ready
+        except ServerError as error:
+            return error
+        again = server is not ours.server
+        if again or not member.up:
             member.endpoint = self._our_endpoint(ours, server)
             pool.bring_back(member, on_trial=False)
-            self._tell(EndpointState(member.endpoint.name, True, "it was started again"))
+            self._tell(EndpointState(member.endpoint.name, True, "it was started again" if again else "it is ready"))
+        return await server.died()
 
-    def _our_endpoint(self, ours: Ours, server: Server) -> Endpoint:
+    def _our_endpoint(self, ours: Ours, server: Launched) -> Endpoint:
         if ours.keep:
             server.keep()
-        one_of_many = ours.spec.replicas > 1
-        name = f"{LOCAL}-{ours.spec.replica}" if one_of_many else LOCAL
-        told = {**server.facts, "command": server.command}
-        if one_of_many:
+        name, told = ours.name, {**server.facts, "command": server.command}
+        if ours.spec.replicas > 1:
             self._facts.setdefault("servers", {})[name] = told
         else:
             self._facts["server"] = told
         return Endpoint(name, local_profile(server.base_url), server.served_name, server.api_key,
                         keeps_media(server.command))  # fmt: skip
 
-    def _our_member(self, ours: Ours) -> Member:
-        most = self.where.most_of(ours)
-        return self._member(self._our_endpoint(ours, ours.server), (most, most), managed=True)
+    def _our_member(self, ours: Ours, ready: asyncio.Task[None]) -> Member:
+        """Out, while it is on its way."""
+        most, up = self.where.most_of(ours), ready.done() and not ready.exception()
+        on_its_way = Endpoint(ours.name, local_profile(), ours.spec.model)
+        member = self._member(self._our_endpoint(ours, ours.server) if up else on_its_way, (most, most), managed=True)
+        member.up = up
+        return member
 
     def _member(self, endpoint: Endpoint, bounds: tuple[int, int] | None = None, *, managed: bool = False) -> Member:
         """`bounds`: where `--concurrency auto` starts, and the most it goes to."""
@@ -268,6 +293,17 @@ async def opened(where: Where, facts: dict[str, Any], stop: Stop, notify: Notify
         door.done.set()
         if not door.is_open:
             running.cancel()
+
+
+async def _one_of(starting: Sequence[asyncio.Task[None]]) -> None:
+    """Until one of them is ready, if there are any. Raises ServerError when none will be."""
+    left = set(starting)
+    while left:
+        done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+        if any(one.exception() is None for one in done):
+            return
+    if starting:
+        await starting[0]
 
 
 def local_profile(base_url: str = "") -> Profile:
