@@ -52,10 +52,10 @@ _JUDGE_CACHE = _option("--judge-cache/--no-judge-cache", "Take judgements of oth
 _JUDGE_AUDIT = _option("--judge-audit", "Share of the judged samples, such as 5%, that a second judge scores, too.")
 _AUDIT_JUDGE = _option("--audit-judge", "The second judge's model.")
 _AUDIT_ENDPOINT = _option("--audit-endpoint", "Where the second judge is. Default: --judge-endpoint.")
-
-_RAY_ADDRESS = _option("--ray-address", "Local: place vLLM, each of --dp, on the nodes of the Ray cluster at "
-                       "HOST:PORT, or auto for the one that this machine belongs to (pip install 'lmms-fast[ray]' on all nodes; see "
+_RAY_ADDRESS = _option("--ray-address", "Local: vLLM, each of --dp, on the nodes of the Ray cluster at HOST:PORT, or "
+                       "auto for the one of this machine (pip install 'lmms-fast[ray]' on all nodes; see "
                        "docs/clusters.md). A model that no node can hold alone is spread over several.")  # fmt: skip
+
 _WANDB = _option("--wandb", "Log to Weights & Biases: project=NAME[,entity=…,name=…,group=…,tags=a+b,mode=offline,"
                  "dir=…]: progress as it goes on, then scores, a table of samples (200 of each task, failures first, "
                  "small pictures; samples=N), results and samples files. timeout=SECONDS to store them (120).",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_NOISE = re.compile(r"nanobind: |resource_tracker|leaked (shared_memory|semaphore)|^\s*$")
+_NOISE = re.compile(r"nanobind: |resource_tracker|leaked (shared_memory|semaphore)|Found ulimit of|^\s*$")
 _HINTS: tuple[tuple[str, str], ...] = (
     (r"out of memory|OutOfMemoryError|Cannot allocate memory",
      "out of memory: lower --max-model-len or --gpu-memory-utilization, or raise --tp"),

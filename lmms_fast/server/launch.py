@@ -59,6 +59,7 @@ class Server:
         self._names, self._port, self._identity = tuple(names), port, dict(identity)
         self._started = time.monotonic()
         self._was_ready = False
+        self._only_works = "--headless" in argv  # and never answers
         self.base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
         self.api_key = api_key
         self.served_name = names[0]
@@ -101,7 +102,7 @@ class Server:
         """Wait for an end that nobody asked for. vLLM exits with 0 when its engine dies, so the code says nothing."""
         await self._process.wait()
         await asyncio.to_thread(leftover.end, self._names[-1])
-        return self._death("died" if self._was_ready else "did not start")
+        return self._death("died" if self._was_ready or self._only_works else "did not start")
 
     async def stop(self) -> None:
         """End the server and everything below it, if it is this run's own; harmless when it has ended."""

@@ -30,6 +30,8 @@ from lmms_fast.server.node import ENVIRONMENT, Node, Started
 from lmms_fast.server.spec import Part, ServerSpec
 from lmms_fast.server.tune import Choice
 
+# Ray would write of dead nodes onto standard output, where the events of --json are.
+os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
 try:
     import ray
     from ray.exceptions import RayError, RayTaskError
@@ -165,23 +167,21 @@ class RayServer:
         await self.stop()
 
     async def _find_room(self) -> None:
-        self._group, self._members = await asyncio.to_thread(self._placed)
+        await asyncio.to_thread(self._place_it)
         wanted = f"{self._place.each} {self._unit}s on each of {self._place.nodes} nodes"
         where = [asyncio.ensure_future(_result(member.actor.address.remote())) for member in self._members]
         self._addresses = await self._watched(asyncio.gather(*where), lambda: self._tell("waiting", f"for {wanted}"))
 
-    def _placed(self) -> tuple[PlacementGroup, list[_Member]]:
+    def _place_it(self) -> None:
         place = self._place
         strategy = "STRICT_PACK" if place.nodes == 1 else "STRICT_SPREAD"
-        group = placement_group([{self._unit: place.each}] * place.nodes, strategy=strategy)
+        self._group = placement_group([{self._unit: place.each}] * place.nodes, strategy=strategy)
         takes = {"num_gpus": place.each, "num_cpus": 0} if self._unit == "GPU" else {"num_cpus": place.each}
-        made = ray.remote(Node).options(runtime_env={"env_vars": ENVIRONMENT}, max_restarts=0, **takes)
-        members = []
         for rank in range(place.nodes):
-            actor = made.options(scheduling_strategy=PlacementGroupSchedulingStrategy(group, rank)).remote()
+            there = PlacementGroupSchedulingStrategy(self._group, rank)
+            actor = ray.remote(Node).options(runtime_env={"env_vars": ENVIRONMENT}, scheduling_strategy=there, **takes)
             log_path = self.log_path.with_suffix(f".node{rank}.log") if rank else self.log_path
-            members.append(_Member(actor, log_path))
-        return group, members
+            self._members.append(_Member(actor.remote(), log_path))
 
     async def _start(self) -> None:
         """The first node's, then, with the settings chosen there, the others'."""
@@ -323,24 +323,24 @@ async def _looked_over() -> Cluster:
     used = [node for node in nodes if node["Resources"].get(unit, 0) >= 1]
     if not used:
         raise UsageError("The Ray cluster has neither GPUs nor CPUs; `ray start --address=HOST:6379` adds a node.")
-    try:
-        async with asyncio.timeout(_LOOK_S):
-            said = await asyncio.gather(*(_result(_looks(node["NodeID"])) for node in used))
-    except TimeoutError:
-        raise UsageError(f"The Ray cluster's nodes did not answer within {_LOOK_S:.0f} s; see `ray status`.") from None
-    except RayError as error:
-        raise UsageError(f"The Ray cluster's nodes cannot be asked: {str(error).splitlines()[-1]}") from None
-    for node, (version, _, trouble) in zip(used, said, strict=True):
+    asked = await asyncio.gather(*(_looked_at(node["NodeID"]) for node in used))
+    answered = [(node, said) for node, said in zip(used, asked, strict=True) if said is not None]
+    if not answered:
+        raise UsageError(f"No node of the Ray cluster has answered within {_LOOK_S:.0f} s; see `ray status`.")
+    for node, (version, _, trouble) in answered:
         where = f"Ray node {node['NodeManagerAddress']}"
         if version != __version__:
             raise UsageError(f"{where} has {f'lmms-fast {version}' if version else 'no lmms-fast'}, and {__version__} "
                              "is needed: install the same on all nodes.")  # fmt: skip
         if trouble:
             raise UsageError(f"{where}: {trouble} (A node that is to serve nothing joins with --num-cpus 0.)")
-    return Cluster(tuple(int(node["Resources"][unit]) for node in used), unit, said[0][1])
+    return Cluster(tuple(int(node["Resources"][unit]) for node, _ in answered), unit, answered[0][1][1])
 
 
-def _looks(node_id: str) -> Any:
+async def _looked_at(node_id: str) -> Any:
+    """Versions of lmms-fast there, the platform of its vLLM, and trouble with that; None: nobody is there. Ray takes a
+    while to see that a node is gone."""
+
     def look() -> tuple[str | None, Platform | None, str]:
         # By value: there may be no lmms-fast, or another, where this runs.
         try:
@@ -354,4 +354,8 @@ def _looks(node_id: str) -> Any:
             return lmms_fast.__version__, None, str(error)
 
     there = NodeAffinitySchedulingStrategy(node_id, soft=False)
-    return ray.remote(look).options(num_cpus=0, scheduling_strategy=there).remote()
+    try:
+        async with asyncio.timeout(_LOOK_S):
+            return await ray.remote(look).options(num_cpus=0, scheduling_strategy=there).remote()
+    except (TimeoutError, RayError):
+        return None
