@@ -22,7 +22,7 @@ class ServerPhase:
     """A server we launch is on its way up (or down)."""
 
     phase: str
-    """starting | importing | loading | warming | ready | reused | stopping"""
+    """waiting (for room on a cluster) | starting | importing | loading | warming | ready | reused | stopping"""
     line: str
     """The last line of its log."""
     elapsed_s: float

@@ -1,5 +1,5 @@
-"""What `resume` takes from a run directory. Somebody else may have made it, so it names no code to run and no key to
-send: those are for the command line."""
+"""What `resume` takes from a run directory. Somebody else may have made it, so it names no code to run, no cluster to
+run on and no key to send: those are for the command line."""
 
 from __future__ import annotations
 
@@ -26,13 +26,17 @@ TRACKERS = ("wandb", "mlflow", "tensorboard")
 def spec_again(
     run: Path, include_path: Sequence[Path], api_key_env: str | None, server_args: Sequence[str],
     judge_api_key_env: str | None = None, trackers: Mapping[str, str | None] | None = None,
+    ray_address: str | None = None,
 ) -> RunSpec:  # fmt: skip
     """The spec of the run's last session, with what was given now. Raises UsageError where more must be given."""
     recorded = make_spec(recorded_spec(run, read_json(run / "manifest.json")))
+    if recorded.ray_address and ray_address is None:
+        _refuse(f"{run}: vLLM ran on a Ray cluster; if you trust it, give its address again: --ray-address "
+                f"{shlex.quote(recorded.ray_address)}")  # fmt: skip
     spec = make_spec({
         **recorded.model_dump(), "include_path": (*include_path, *recorded.include_path), "api_key_env": api_key_env,
         "judge_api_key_env": judge_api_key_env, "server_args": tuple(server_args), "output_dir": run, "fresh": False,
-        **dict.fromkeys(TRACKERS), **(trackers or {}),
+        "ray_address": ray_address, **dict.fromkeys(TRACKERS), **(trackers or {}),
     })  # fmt: skip
     _check_hooks(spec, include_path)
     if recorded.server_args and not server_args and LOCAL in spec.endpoint:
@@ -49,8 +53,8 @@ def judge_spec(run: Path, recorded: Mapping[str, Any], flags: Mapping[str, Any])
     """The spec of the run's last session with the judge that is named now, and no other. Raises UsageError."""
     own = (*_JUDGES_OWN, *TRACKERS, "output_format")
     fresh = {name: one.get_default() for name, one in RunSpec.model_fields.items() if name in own}
-    spec = make_spec({**recorded, **fresh, "api_key_env": None, "budget": None, "max_time": None, **flags,
-                      "output_dir": run, "fresh": False})  # fmt: skip
+    spec = make_spec({**recorded, **fresh, "api_key_env": None, "budget": None, "max_time": None,
+                      "ray_address": None, **flags, "output_dir": run, "fresh": False})  # fmt: skip
     if (spec.judge or spec.audit_judge) and not spec.judge_endpoint:
         raise UsageError("--judge: name the server, too: --judge-endpoint local, a URL or a preset.")
     return spec

@@ -52,6 +52,9 @@ _JUDGE_CACHE = _option("--judge-cache/--no-judge-cache", "Take judgements of oth
 _JUDGE_AUDIT = _option("--judge-audit", "Share of the judged samples, such as 5%, that a second judge scores, too.")
 _AUDIT_JUDGE = _option("--audit-judge", "The second judge's model.")
 _AUDIT_ENDPOINT = _option("--audit-endpoint", "Where the second judge is. Default: --judge-endpoint.")
+_RAY_ADDRESS = _option("--ray-address", "Local: vLLM, each of --dp, on the nodes of the Ray cluster at HOST:PORT, or "
+                       "auto for the one of this machine (pip install 'lmms-fast[ray]' on all nodes; see "
+                       "docs/clusters.md). A model that no node can hold alone is spread over several.")  # fmt: skip
 
 _WANDB = _option("--wandb", "Log to Weights & Biases: project=NAME[,entity=…,name=…,group=…,tags=a+b,mode=offline,"
                  "dir=…]: progress as it goes on, then scores, a table of samples (200 of each task, failures first, "
@@ -87,6 +90,7 @@ def evaluate(
         bool | None, _option("--keep-server", "Local: leave vLLM running; the next run with the same server settings "
                              "uses it (see `lmms-fast server`).")
     ] = None,
+    ray_address: Annotated[str | None, _RAY_ADDRESS] = None,
     include_path: Annotated[
         list[Path] | None, _option("--include-path", "Folder with task YAMLs of your own; their hooks may run.")
     ] = None,
@@ -221,6 +225,9 @@ def resume(
     judge_api_key_env: Annotated[
         str | None, typer.Option("--judge-api-key-env", help="The same for the judge's key.")
     ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option("--ray-address", help="The Ray cluster on which vLLM is launched, to be given again.")
+    ] = None,
     wandb: Annotated[str | None, _WANDB] = None,
     mlflow: Annotated[str | None, _MLFLOW] = None,
     tensorboard: Annotated[str | None, _TENSORBOARD] = None,
@@ -228,13 +235,13 @@ def resume(
     """Continue a run that was interrupted, with the settings it was started with.
 
     The directory may be someone else's. So what could run code (hooks, vLLM's flags after `--`), the variable of a
-    key that goes to a URL elsewhere than on this machine, and trackers, are to be given again here.
+    key that goes to a URL elsewhere than on this machine, a Ray cluster, and trackers, are to be given again here.
     """
     from lmms_fast.cli import again, execute
 
     trackers = {"wandb": wandb, "mlflow": mlflow, "tensorboard": tensorboard}
     raise typer.Exit(execute.execute(again.spec_again(
-        run, include_path or (), api_key_env, _server_args, judge_api_key_env, trackers
+        run, include_path or (), api_key_env, _server_args, judge_api_key_env, trackers, ray_address
     )))
 
 

@@ -29,6 +29,7 @@ class RunSpec(BaseModel):
     gpu_memory_utilization: float | None = Field(default=None, gt=0, le=1)
     server_args: tuple[str, ...] = ()
     keep_server: bool = False
+    ray_address: str | None = None
 
     include_path: tuple[Path, ...] = ()
     data_dir: Path | None = None
@@ -130,6 +131,14 @@ class RunSpec(BaseModel):
             raise ValueError("--judge-audit (a share such as 5%) and --audit-judge (a model) go together")
         if self.audit_judge is not None and not (self.judge or self.judge_endpoint):
             raise ValueError("--judge-audit compares with a judge; name it with --judge")
+        return self
+
+    @model_validator(mode="after")
+    def _a_cluster_is_for_what_we_launch(self) -> RunSpec:
+        if self.ray_address is not None and self.keep_server:
+            raise ValueError("--keep-server: a server on a Ray cluster ends with the run; leave out one of the two")
+        if self.ray_address is not None and "local" not in (*self.endpoint, *self.judge_endpoint, *self.audit_endpoint):
+            raise ValueError("--ray-address is where vLLM is launched, so it goes with --endpoint local")
         return self
 
     @model_validator(mode="after")

@@ -155,9 +155,10 @@ class Door:
             case Joined(reached):
                 pool.add(self._member(reached))
             case Out(name, why):
+                self.serving[name] = replace(self.serving[name], up=False)
                 pool.take_out(self._members[name], why)
             case Back(name, endpoint):
-                self.serving[name] = replace(self.serving[name], endpoint=endpoint)
+                self.serving[name] = replace(self.serving[name], endpoint=endpoint, up=True)
                 self._members[name].endpoint = endpoint
                 pool.bring_back(self._members[name], on_trial=False)
             case Gone(name, error):
@@ -177,7 +178,7 @@ class Door:
         limit: Limit = Adaptive(start, most, changed) if terms.adaptive else Fixed(start)
         changed(limit.now, "start", paced=False)
         member = Member(endpoint, limit, _each_minute(terms.rpm, share), _each_minute(terms.tpm, share),
-                        reached.managed)  # fmt: skip
+                        reached.managed, up=reached.up)  # fmt: skip
         self.serving[endpoint.name], self._members[endpoint.name] = reached, member
         return member
 

@@ -12,9 +12,8 @@ from lmms_fast.endpoints.presets import LOCAL, Profile, find_key, resolve
 from lmms_fast.endpoints.probe import connect
 from lmms_fast.errors import EndpointError, Unreachable
 from lmms_fast.pipeline.servers import local_profile
-from lmms_fast.server.command import installed
+from lmms_fast.server.fleet import Fleet
 from lmms_fast.server.spec import ServerSpec
-from lmms_fast.server.tune import devices, replicas
 from lmms_fast.tiny import MODEL_DIR
 
 Role = Literal["model", "judge", "audit"]
@@ -49,30 +48,33 @@ def _names(asked: Asked) -> set[str]:
     return {profile.name for profile in asked.profiles}
 
 
-async def candidate(spec: RunSpec) -> Asked:
-    """The model that is evaluated. Raises UsageError, EndpointError."""
+async def candidate(spec: RunSpec, fleet: Fleet) -> Asked:
+    """The model that is evaluated. Raises UsageError, EndpointError, ServerError."""
     profiles = _profiles(spec.endpoint)
     ours = LOCAL in spec.endpoint
     model = spec.model or (str(MODEL_DIR) if ours else await _only_model(profiles, spec.api_key_env, "--model"))
     served: tuple[ServerSpec, ...] = ()
     if ours:
         one = ServerSpec(model, spec.tp, spec.pp, spec.max_model_len, spec.gpu_memory_utilization, spec.server_args)
-        served = replicas(one, spec.dp, installed()[0], devices()) if spec.dp > 1 else (one,)
+        served = fleet.replicas(one, spec.dp)
     return Asked("model", _called(model), spec.model if ours else model, profiles, spec.api_key_env, spec.concurrency,
                  served)  # fmt: skip
 
 
-async def judges(spec: RunSpec, model: Asked) -> list[Asked]:
+async def judges(spec: RunSpec, model: Asked, fleet: Fleet) -> list[Asked]:
     """The judge, and the second one, as far as they are named. Raises UsageError, EndpointError."""
     if spec.judge is None and not spec.judge_endpoint:
         return []
-    first = await _judge("judge", spec.judge, spec.judge_endpoint, spec, model)
+    first = await _judge("judge", spec.judge, spec.judge_endpoint, spec, model, fleet)
     if spec.audit_judge is None:
         return [first]
-    return [first, await _judge("audit", spec.audit_judge, spec.audit_endpoint or spec.judge_endpoint, spec, model)]
+    at = spec.audit_endpoint or spec.judge_endpoint
+    return [first, await _judge("audit", spec.audit_judge, at, spec, model, fleet)]
 
 
-async def _judge(role: Role, named: str | None, endpoints: Sequence[str], spec: RunSpec, model: Asked) -> Asked:
+async def _judge(
+    role: Role, named: str | None, endpoints: Sequence[str], spec: RunSpec, model: Asked, fleet: Fleet
+) -> Asked:
     """At the endpoints of the model that is evaluated where none are named; that model itself where it has no name."""
     profiles = _profiles(endpoints) if endpoints else model.profiles
     ours = any(profile.name == LOCAL for profile in profiles)
@@ -81,9 +83,10 @@ async def _judge(role: Role, named: str | None, endpoints: Sequence[str], spec: 
     if not ours:
         named = await _only_model(profiles, key_env, f"--{_FLAG[role]}", named)
     path = named or (model.served[0].model if model.served else str(MODEL_DIR))
-    asked = Asked(role, _called(path), named, profiles, key_env, spec.judge_concurrency,
-                  (ServerSpec(path, spec.judge_tp),) if ours else ())  # fmt: skip
-    return replace(asked, served=model.served) if asked.same_as(model) else asked
+    asked = Asked(role, _called(path), named, profiles, key_env, spec.judge_concurrency)
+    if asked.same_as(model):
+        return replace(asked, served=model.served)
+    return replace(asked, served=fleet.replicas(ServerSpec(path, spec.judge_tp), 1)) if ours else asked
 
 
 def _profiles(endpoints: Sequence[str]) -> list[Profile]:

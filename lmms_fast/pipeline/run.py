@@ -31,6 +31,7 @@ from lmms_fast.pipeline.work import Spending, Work, has_answers
 from lmms_fast.report.judgements import Judge
 from lmms_fast.report.result import RunResult, check_scorings, finish
 from lmms_fast.report.trace import Trace
+from lmms_fast.server.fleet import Fleet, ThisMachine, fleet
 from lmms_fast.server.spec import weights_digest
 from lmms_fast.tasks.catalog import Catalog
 from lmms_fast.tasks.catalog import Selection as Chosen
@@ -57,16 +58,20 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
 
     `stop` ends it early: its result is then that of the samples answered, and it is cancelled where there is none yet.
     """
-    stop = stop or Stop()
+    async with fleet(spec.ray_address) as ours:
+        return await _run(spec, notify, stop or Stop(), ours)
+
+
+async def _run(spec: RunSpec, notify: Notify, stop: Stop, fleet: Fleet) -> RunResult:
     catalog = Catalog(spec.include_path)
     chosen = catalog.select(spec.tasks)
     spec = spec.model_copy(update={"tasks": tuple(map(catalog.lasting, spec.tasks))})
     for guess in chosen.guessed:
         notify(Notice(guess.told()))
-    model = await roles.candidate(spec)
+    model = await roles.candidate(spec, fleet)
     chosen = _prompted(chosen, spec, model.model)
     check_scorings(chosen.tasks, spec.scoring)
-    judges = await roles.judges(spec, model) if _named(spec, chosen, notify) else []
+    judges = await roles.judges(spec, model, fleet) if _named(spec, chosen, notify) else []
     spending = Spending.of(spec, (model, *judges))
     identity = identify(spec, chosen, model)
     path = spec.output_dir or Path("runs") / _run_name(model.model, spec, identity)
@@ -76,7 +81,7 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
             if not (kept := directory.definition(guess.content["task"])).exists():
                 write_bytes(kept, dumped(guess.anywhere()).encode())
         manifest = directory.manifest() or {"identity": identity, "sessions": [], "complete": False}
-        return await _go(spec, chosen, directory, manifest, model, judges, spending, stop, notify)
+        return await _go(spec, chosen, directory, manifest, model, judges, spending, fleet, stop, notify)
 
 
 async def rejudge(
@@ -86,9 +91,10 @@ async def rejudge(
     manifest = directory.manifest()
     assert manifest is not None, "a run that is judged again has a manifest"
     model = Asked("model", str(manifest["identity"].get("model")), None, (), None, "auto")
-    judges = await roles.judges(spec, model) if _named(spec, chosen, notify) else []
+    here = ThisMachine()
+    judges = await roles.judges(spec, model, here) if _named(spec, chosen, notify) else []
     spending = Spending.of(spec, judges)
-    return await _go(spec, chosen, directory, manifest, model, judges, spending, stop or Stop(), notify,
+    return await _go(spec, chosen, directory, manifest, model, judges, spending, here, stop or Stop(), notify,
                      only_judge=True)  # fmt: skip
 
 
@@ -104,7 +110,7 @@ def _named(spec: RunSpec, chosen: Chosen, notify: Notify) -> bool:
 
 async def _go(
     spec: RunSpec, chosen: Chosen, directory: RunDir, manifest: dict[str, Any], model: Asked, judges: Sequence[Asked],
-    spending: Spending, stop: Stop, notify: Notify, *, only_judge: bool = False,
+    spending: Spending, fleet: Fleet, stop: Stop, notify: Notify, *, only_judge: bool = False,
 ) -> RunResult:  # fmt: skip
     recorded = _described(spec, judges)
     notify(Opened(str(directory.path), model.model))
@@ -125,7 +131,7 @@ async def _go(
         trace = directory.path / "trace.json" if spec.profile else None
         deadline_s = parse_time_s(spec.max_time) if spec.max_time else None
         with _listeners(meter, notify, trace) as tell, _ends_at(deadline_s, stop):
-            work = Work(spec, chosen, directory, manifest, journal, spending, stop, tell)
+            work = Work(spec, chosen, directory, manifest, journal, spending, fleet, stop, tell)
             await work.session(model, judges, answered=answered)
         asked = time.monotonic()
         result = finish(directory, journal, chosen.tasks, chosen.groups, spec.scoring)

@@ -13,12 +13,11 @@ from typing import Any, Literal
 from lmms_fast.endpoints.pool import Pool
 from lmms_fast.endpoints.presets import LOCAL, Endpoint, Profile, find_key
 from lmms_fast.endpoints.probe import connect
-from lmms_fast.errors import EndpointError, Unreachable
+from lmms_fast.errors import EndpointError, ServerError, Unreachable
 from lmms_fast.events import EndpointState, Event, LoadRead, Notice, Notify
 from lmms_fast.pipeline.watch import watched
-from lmms_fast.server.command import installed
+from lmms_fast.server.fleet import Launched
 from lmms_fast.server.hints import tail
-from lmms_fast.server.launch import Server
 from lmms_fast.server.spec import ServerSpec
 from lmms_fast.server.tune import in_flight, keeps_media
 from lmms_fast.types import Load
@@ -38,6 +37,8 @@ class Reached:
     """… and at most; where the user gave a number, both are that."""
     managed: bool = False
     """Started by this run, which starts it again should it die."""
+    up: bool = True
+    """Or it is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Joined:
 
 @dataclass(frozen=True, slots=True)
 class Out:
-    """It died; there may be another in its place soon."""
+    """It ended; there may be another in its place soon."""
 
     name: str
     why: str
@@ -57,7 +58,7 @@ class Out:
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """Another is in its place."""
+    """It is there now, or another in its place."""
 
     name: str
     endpoint: Endpoint
@@ -87,8 +88,8 @@ class Ours:
     """A vLLM that this run launches."""
 
     spec: ServerSpec
-    server: Server
-    again: Callable[[int], Awaitable[Server]]
+    server: Launched
+    again: Callable[[int], Awaitable[Launched]]
     """Another one in place of one that died; the argument counts them."""
     keep: bool = False
     """Whether it outlives the run."""
@@ -101,7 +102,7 @@ class Ours:
     @property
     def most(self) -> int:
         """Requests that may be out at it: its batch has a known size."""
-        return in_flight(self.spec, installed()[0])
+        return in_flight(self.spec, self.server.platform)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +133,13 @@ class Where:
             return self.concurrency
         return sum(profile.first_limit for profile in self.others) + sum(one.most for one in self.ours)
 
-    def reached(self, endpoint: Endpoint, ours: Ours | None = None) -> Reached:
+    def reached(self, endpoint: Endpoint, ours: Ours | None = None, *, up: bool = True) -> Reached:
         """A server with its limits."""
         if isinstance(self.concurrency, int):
             each = -(-self.concurrency // (len(self.others) + len(self.ours)))
-            return Reached(endpoint, each, each, ours is not None)
+            return Reached(endpoint, each, each, ours is not None, up)
         if ours is not None:
-            return Reached(endpoint, ours.most, ours.most, managed=True)
+            return Reached(endpoint, ours.most, ours.most, True, up)
         return Reached(endpoint, endpoint.profile.first_limit, endpoint.profile.most)
 
 
@@ -149,28 +150,52 @@ class Servers:
         self.where, self._facts, self._notify = where, facts, notify
         self._late: list[Profile] = []
         self._loads: dict[str, Load] = {}
+        self._starting: list[asyncio.Future[None]] = []
+        self._at_once: set[str] = set()
 
     async def reach(self) -> list[Reached]:
-        """Those that answer, ours first, in the order named; waits for a server that is starting. The others may join
-        later. Raises EndpointError or ServerError when there is none."""
+        """Ours, of which at least one is ready, then the others that answer, in the order named. Those that do not may
+        join later. Raises EndpointError or ServerError when there is none."""
+        self._starting = [asyncio.ensure_future(one.server.ready()) for one in self.where.ours]
+        try:
+            await _one_of(self._starting)
+            reached = [self._ours(one, ready) for one, ready in zip(self.where.ours, self._starting, strict=True)]
+            reached += await self._others(alone=not reached)
+        except BaseException:
+            self._give_up()
+            raise
+        self._at_once = {one.endpoint.name for one in reached if one.up}
+        self._facts["endpoints"] = [
+            {"name": one.endpoint.name, "url": one.endpoint.profile.base_url, "model": one.endpoint.model}
+            for one in reached if one.up
+        ]  # fmt: skip
+        return reached
+
+    async def _others(self, *, alone: bool) -> list[Reached]:
         where = self.where
+        reached: list[Reached] = []
         missing: list[Unreachable] = []
-        await asyncio.gather(*(one.server.ready() for one in where.ours))
-        reached = [where.reached(self._endpoint(one, one.server), one) for one in where.ours]
         for profile in where.others:
             try:
                 reached.append(where.reached(await connect(profile, where.model, find_key(profile, where.key_env))))
             except Unreachable as error:
                 missing.append(error)
                 self._late.append(profile)
-        if not reached:
+        if alone and not reached:
             raise missing[0]
         for absence in missing:
             self._notify(Notice(f"{absence} Going on without it; it may join later."))
-        endpoints = [one.endpoint for one in reached]
-        self._facts["endpoints"] = [{"name": one.name, "url": one.profile.base_url, "model": one.model}
-                                    for one in endpoints]  # fmt: skip
         return reached
+
+    def _ours(self, ours: Ours, ready: asyncio.Future[None]) -> Reached:
+        """One of ours, which may be on its way."""
+        if ready.done() and not ready.exception():
+            return self.where.reached(self._endpoint(ours, ours.server), ours)
+        return self.where.reached(Endpoint(ours.name, local_profile(), ours.spec.model), ours, up=False)
+
+    def _give_up(self) -> None:
+        for one in self._starting:
+            one.cancel()
 
     @contextlib.asynccontextmanager
     async def kept(self, pool: Pool, changed: Callable[[Change], None]) -> AsyncIterator[None]:
@@ -182,13 +207,19 @@ class Servers:
                 changed(Read(event.endpoint, event.load))
             self._notify(event)
 
-        async with asyncio.TaskGroup() as group:
-            helpers = [*(group.create_task(self._join(profile, changed)) for profile in self._late),
-                       *(group.create_task(self._keep_serving(ours, changed)) for ours in self.where.ours)]  # fmt: skip
-            async with watched(pool, tell):
-                yield
-            for helper in helpers:
-                helper.cancel()
+        ours = zip(self.where.ours, self._starting, strict=True)
+        try:
+            async with asyncio.TaskGroup() as group:
+                helpers = [
+                    *(group.create_task(self._join(profile, changed)) for profile in self._late),
+                    *(group.create_task(self._keep_serving(one, ready, changed)) for one, ready in ours),
+                ]
+                async with watched(pool, tell):
+                    yield
+                for helper in helpers:
+                    helper.cancel()
+        finally:
+            self._give_up()
 
     async def _join(self, profile: Profile, changed: Callable[[Change], None]) -> None:
         """Try again and again to reach an endpoint that was not there at the start."""
@@ -205,11 +236,11 @@ class Servers:
             self._notify(EndpointState(profile.name, True, "it joined"))
             return
 
-    async def _keep_serving(self, ours: Ours, changed: Callable[[Change], None]) -> None:
-        """Start our server again when it dies, a bounded number of times."""
+    async def _keep_serving(self, ours: Ours, ready: Awaitable[None], changed: Callable[[Change], None]) -> None:
+        """Start our server again when it dies or does not start, a bounded number of times."""
         server = ours.server
         for number in range(1, _RESTARTS + 2):
-            error = await server.died()
+            error = await self._ended(ours, server, ready, changed)
             changed(Out(ours.name, "it died"))
             self._facts.setdefault("deaths", []).append({
                 "error": str(error), "log": str(server.log_path), "log_tail": tail(server.log()),
@@ -222,11 +253,23 @@ class Servers:
                 return
             self._notify(Notice(f"{said} Starting it again ({number} of {_RESTARTS})."))
             server = await ours.again(number)
-            await server.ready()
-            changed(Back(ours.name, self._endpoint(ours, server)))
-            self._notify(EndpointState(ours.name, True, "it was started again"))
+            ready = server.ready()
 
-    def _endpoint(self, ours: Ours, server: Server) -> Endpoint:
+    async def _ended(
+        self, ours: Ours, server: Launched, ready: Awaitable[None], changed: Callable[[Change], None]
+    ) -> ServerError:
+        """Why it ended. From when it is ready, it is of use."""
+        try:
+            await ready
+        except ServerError as error:
+            return error
+        again = server is not ours.server
+        if again or ours.name not in self._at_once:
+            changed(Back(ours.name, self._endpoint(ours, server)))
+            self._notify(EndpointState(ours.name, True, "it was started again" if again else "it is ready"))
+        return await server.died()
+
+    def _endpoint(self, ours: Ours, server: Launched) -> Endpoint:
         if ours.keep:
             server.keep()
         told = {**server.facts, "command": server.command}
@@ -236,6 +279,17 @@ class Servers:
             self._facts["server"] = told
         return Endpoint(ours.name, local_profile(server.base_url), server.served_name, server.api_key,
                         keeps_media(server.command))  # fmt: skip
+
+
+async def _one_of(starting: Sequence[asyncio.Future[None]]) -> None:
+    """Until one of them is ready, if there are any. Raises ServerError when none will be."""
+    left = set(starting)
+    while left:
+        done, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
+        if any(one.exception() is None for one in done):
+            return
+    if starting:
+        await starting[0]
 
 
 def local_profile(base_url: str = "") -> Profile:

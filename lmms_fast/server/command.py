@@ -13,6 +13,7 @@ from lmms_fast.errors import ServerError
 from lmms_fast.server.spec import ServerSpec
 
 Platform = Literal["cuda", "cpu"]
+LOOPBACK = "127.0.0.1"
 
 
 def installed() -> tuple[Platform, str]:
@@ -30,8 +31,9 @@ def installed() -> tuple[Platform, str]:
 
 
 def command(
-    spec: ServerSpec, *, port: int, names: Sequence[str], platform: Platform, chosen: Iterable[tuple[str, str]] = ()
-) -> list[str]:
+    spec: ServerSpec, *, port: int, names: Sequence[str], platform: Platform, chosen: Iterable[tuple[str, str]] = (),
+    host: str = LOOPBACK,
+) -> list[str]:  # fmt: skip
     """The server's argv. `names` are what it serves the model as, the last unique to this launch; `chosen` are flags
     that the run adds."""
     ours: list[tuple[str, ...]] = [
@@ -49,7 +51,7 @@ def command(
         ours.append(("--gpu-memory-utilization", str(spec.gpu_memory_utilization)))
     elif platform == "cpu":
         # A fraction of one memory node that must be free at start, per worker; the KV cache is set apart (environment).
-        ours.append(("--gpu-memory-utilization", f"{0.3 / (spec.tp * spec.pp * spec.replicas):.3f}"))
+        ours.append(("--gpu-memory-utilization", f"{0.3 / (spec.workers * spec.replicas):.3f}"))
     if platform == "cpu":
         ours.append(("--enforce-eager",))
         # A seeded request (temperature above 0) whose prompt is taken in pieces ends the CPU build's engine.
@@ -57,7 +59,7 @@ def command(
     given = {arg.split("=")[0] for arg in spec.extra_args if arg.startswith("--")}
     kept = [word for flag in ours if flag[0] not in given for word in flag]
     # Address and port are not for the user to change: the guard and the probe rely on them.
-    bound = ["--host", "127.0.0.1", "--port", str(port)]
+    bound = [*(spec.part.words if spec.part else ()), "--host", host, "--port", str(port)]
     return [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", spec.model, *kept, *spec.extra_args, *bound]
 
 
@@ -68,10 +70,12 @@ def environment(
     ours = {"VLLM_API_KEY": api_key, "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
     if Path(spec.model).is_dir():
         ours["HF_HUB_OFFLINE"] = "1"
+    if spec.part:
+        ours["VLLM_HOST_IP"] = spec.part.address  # what it guesses may be another network's
     if spec.devices:
         return {**ours, "CUDA_VISIBLE_DEVICES": ",".join(spec.devices)}
     if platform == "cpu":
-        workers = spec.tp * spec.pp
+        workers = spec.workers
         everybody = workers * spec.replicas
         ours["VLLM_CPU_KVCACHE_SPACE"] = str(max(1, min(4, memory_bytes // 2**30 // 8 // everybody)))
         if everybody > 1:

@@ -1,10 +1,10 @@
-"""The end of a server's log → the cause and what to do about it. Pure."""
+"""The end of a server's log → how far it is, or the cause of its end and what to do about it. Pure."""
 
 from __future__ import annotations
 
 import re
 
-_NOISE = re.compile(r"nanobind: |resource_tracker|leaked (shared_memory|semaphore)|^\s*$")
+_NOISE = re.compile(r"nanobind: |resource_tracker|leaked (shared_memory|semaphore)|Found ulimit of|^\s*$")
 _HINTS: tuple[tuple[str, str], ...] = (
     (r"out of memory|OutOfMemoryError|Cannot allocate memory",
      "out of memory: lower --max-model-len or --gpu-memory-utilization, or raise --tp"),
@@ -29,7 +29,20 @@ _HINTS: tuple[tuple[str, str], ...] = (
     (r"architectures .* are not supported|does not support .*multimodal", "this vLLM does not serve that architecture"),
     (r"torchvision::nms", "torchvision does not match torch: uninstall it, or set up with lmms_fast.bootstrap"),
 )  # fmt: skip
+_PHASES = (
+    ("Application startup complete", "ready"),
+    ("Starting vLLM server", "warming"),
+    ("Loading weights took", "warming"),
+    ("Starting to load model", "loading"),
+    ("Initializing a V1 LLM engine", "loading"),
+    ("non-default args", "importing"),
+)
 _ROOT = re.compile(r"\b(\w+(?:Error|Exception)): (.+)")
+
+
+def phase(log: str) -> str:
+    """How far a server is that starts."""
+    return next((phase for mark, phase in _PHASES if mark in log), "starting")
 
 
 def tail(log: str, lines: int = 12) -> str:

@@ -23,8 +23,8 @@ import orjson
 from lmms_fast.errors import ServerError
 from lmms_fast.events import Notice, Notify, ServerPhase
 from lmms_fast.server import kept, leftover
-from lmms_fast.server.command import Platform, command, environment, installed, write_stub
-from lmms_fast.server.hints import explain, tail
+from lmms_fast.server.command import LOOPBACK, Platform, command, environment, installed, write_stub
+from lmms_fast.server.hints import explain, phase, tail
 from lmms_fast.server.kept import KeptServer
 from lmms_fast.server.spec import ServerSpec, weights_digest
 from lmms_fast.server.tune import Choice, tune
@@ -32,14 +32,6 @@ from lmms_fast.server.tune import Choice, tune
 _GUARD = Path(__file__).with_name("guard.py")
 _NOT_SHOWN = ("VLLM_API_KEY", "PYTHONPATH", "VLLM_RPC_BASE_PATH")
 _PATIENCE_S = 600.0  # without any sign of progress: a new log line, or a growing download
-_PHASES = (
-    ("Application startup complete", "ready"),
-    ("Starting vLLM server", "warming"),
-    ("Loading weights took", "warming"),
-    ("Starting to load model", "loading"),
-    ("Initializing a V1 LLM engine", "loading"),
-    ("non-default args", "importing"),
-)
 _DTYPE = re.compile(r"\bdtype=torch\.(\w+)")  # of the engine's configuration, which vLLM logs; no API tells it
 
 
@@ -61,16 +53,19 @@ class Server:
     def __init__(
         self, process: _Process, lifeline: int | None, *, port: int, api_key: str, names: Sequence[str],
         argv: Sequence[str], log_path: Path, notify: Notify, facts: Mapping[str, Any], identity: Mapping[str, Any],
+        platform: Platform, host: str = LOOPBACK,
     ) -> None:  # fmt: skip
         self._process, self._lifeline, self._notify = process, lifeline, notify
         self._names, self._port, self._identity = tuple(names), port, dict(identity)
         self._started = time.monotonic()
         self._was_ready = False
-        self.base_url = f"http://127.0.0.1:{port}/v1"
+        self._only_works = "--headless" in argv  # and never answers
+        self.base_url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
         self.api_key = api_key
         self.served_name = names[0]
         self.command = tuple(argv)
         self.log_path = log_path
+        self.platform = platform
         self.facts: dict[str, Any] = dict(facts)
 
     async def ready(self) -> None:
@@ -84,7 +79,7 @@ class Server:
                     progress, seen = time.monotonic(), now
                 if time.monotonic() - progress > _PATIENCE_S:
                     raise self._death(f"showed no progress for {_PATIENCE_S:.0f} s")
-                self._tell(self._phase())
+                self._tell(phase(self.log()))
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._process.wait(), 0.5)
         self._was_ready = True
@@ -107,7 +102,7 @@ class Server:
         """Wait for an end that nobody asked for. vLLM exits with 0 when its engine dies, so the code says nothing."""
         await self._process.wait()
         await asyncio.to_thread(leftover.end, self._names[-1])
-        return self._death("died" if self._was_ready else "did not start")
+        return self._death("died" if self._was_ready or self._only_works else "did not start")
 
     async def stop(self) -> None:
         """End the server and everything below it, if it is this run's own; harmless when it has ended."""
@@ -147,15 +142,9 @@ class Server:
         last = tail(self.log(), 1)
         self._notify(ServerPhase(phase, last, time.monotonic() - self._started))
 
-    def _phase(self) -> str:
-        log = self.log()
-        return next((phase for mark, phase in _PHASES if mark in log), "starting")
-
     def log(self) -> str:
         """The end of its log."""
-        with self.log_path.open("rb") as file:
-            file.seek(max(0, self._log_size() - 65536))
-            return file.read().decode("utf-8", "replace")
+        return end_of(self.log_path)
 
     def _log_size(self) -> int:
         return self.log_path.stat().st_size
@@ -169,8 +158,8 @@ class Server:
         await self.stop()
 
 
-class _Elsewhere:
-    """A kept server's guard, which is not our child: its end can be seen, its exit code not."""
+class Elsewhere:
+    """A process that is not our child, such as a kept server's guard: its end can be seen, its exit code not."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -202,37 +191,46 @@ async def launch(
                 "weights": weights_digest(spec.model)}  # fmt: skip
     identity = orjson.loads(orjson.dumps(identity))
     for candidate in kept.running():
-        if candidate.identity == identity and (server := await _adopt(candidate, notify)):
+        if candidate.identity == identity and (server := await _adopt(candidate, platform, notify)):
             return server
-    choices = tune(spec, platform, cores=len(os.sched_getaffinity(0)), memory_bytes=_memory_bytes(), requests=requests,
-                   repeats=repeats)  # fmt: skip
-    return await _start(spec, choices, platform, version, identity, log_path, notify)
+    return await start(spec, choices(spec, requests, repeats), log_path, notify, identity=identity)
 
 
-async def _adopt(candidate: KeptServer, notify: Notify) -> Server | None:
+def choices(spec: ServerSpec, requests: int | None, repeats: int) -> tuple[Choice, ...]:
+    """What a new server is told beside `spec`, on this machine. Raises ServerError when vLLM is not installed."""
+    return tune(spec, installed()[0], cores=len(os.sched_getaffinity(0)), memory_bytes=_memory_bytes(),
+                requests=requests, repeats=repeats)  # fmt: skip
+
+
+async def _adopt(candidate: KeptServer, platform: Platform, notify: Notify) -> Server | None:
     """A kept server, if it answers."""
     api_key = candidate.api_key()
     if api_key is None:
         return None
     try:
-        process = _Elsewhere(candidate.pid)
+        process = Elsewhere(candidate.pid)
     except OSError:
         return None
     server = Server(process, None, port=candidate.port, api_key=api_key, names=candidate.names,
                     argv=candidate.command, log_path=Path(candidate.log_path), notify=notify,
-                    facts={**candidate.facts, "reused": True}, identity=candidate.identity)  # fmt: skip
+                    facts={**candidate.facts, "reused": True}, identity=candidate.identity,
+                    platform=platform)  # fmt: skip
     return server if await server.answers() else None
 
 
-async def _start(
-    spec: ServerSpec, choices: Sequence[Choice], platform: Platform, version: str, identity: Mapping[str, Any],
-    log_path: Path, notify: Notify,
+async def start(
+    spec: ServerSpec, choices: Sequence[Choice], log_path: Path, notify: Notify, *, host: str = LOOPBACK,
+    identity: Mapping[str, Any] | None = None,
 ) -> Server:  # fmt: skip
-    port = _free_port()
+    """A new server, bound to `host`. Without an `identity` it cannot be kept. Raises ServerError when vLLM is not
+    installed."""
+    platform, version = installed()
+    port = free_port(host)
     # The model's own name for people, a unique one to recognise our server by.
     names = (_short_name(spec.model), f"lmms-fast-{secrets.token_hex(6)}")
     api_key = secrets.token_urlsafe(32)
-    argv = command(spec, port=port, names=names, platform=platform, chosen=[(one.flag, one.value) for one in choices])
+    argv = command(spec, port=port, names=names, platform=platform, host=host,
+                   chosen=[(one.flag, one.value) for one in choices])  # fmt: skip
     if choices:
         said = ", ".join(f"{one.flag} {one.value} ({one.why})" for one in choices)
         notify(Notice(f"Set on vLLM, unless given after `--`: {said}."))
@@ -259,16 +257,25 @@ async def _start(
     facts = {"vllm": version, "platform": platform, "model": spec.model, "environment": shown,
              "chosen": [asdict(one) for one in choices]}  # fmt: skip
     return Server(process, write_end, port=port, api_key=api_key, names=names, argv=argv, log_path=log_path,
-                  notify=notify, facts=facts, identity=identity)  # fmt: skip
+                  notify=notify, facts=facts, identity=identity or {}, platform=platform, host=host)  # fmt: skip
+
+
+def end_of(log_path: Path) -> str:
+    """The end of a log, which may not be there yet."""
+    with contextlib.suppress(FileNotFoundError), log_path.open("rb") as file:
+        file.seek(max(0, log_path.stat().st_size - 65536))
+        return file.read().decode("utf-8", "replace")
+    return ""
 
 
 def _short_name(model: str) -> str:
     return Path(model).resolve().name if Path(model).is_dir() else model
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+def free_port(host: str) -> int:
+    """One that nobody has there at the moment."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
 

@@ -8,6 +8,28 @@ from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What one node has of a model that needs several: vLLM's own way, without Ray's."""
+
+    rank: int
+    """Of the node; the first one serves, the others only work."""
+    nodes: int
+    address: str
+    """Of the node itself."""
+    master: str
+    """Of the first one …"""
+    port: int
+    """… where the others find it."""
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """As vLLM is told of it."""
+        told = ("--nnodes", str(self.nodes), "--node-rank", str(self.rank), "--master-addr", self.master,
+                "--master-port", str(self.port))  # fmt: skip
+        return (*told, "--headless") if self.rank else told
+
+
+@dataclass(frozen=True, slots=True)
 class ServerSpec:
     """A model and its parallelism; `extra_args` go to `vllm serve` as they are and win over ours."""
 
@@ -23,6 +45,13 @@ class ServerSpec:
     """Which of several like it, that share the machine …"""
     replicas: int = 1
     """… this is one of."""
+    part: Part | None = None
+    """None: all of it is on one machine."""
+
+    @property
+    def workers(self) -> int:
+        """Of its processes, those that compute on one machine: a GPU each."""
+        return self.tp * self.pp // (self.part.nodes if self.part else 1)
 
 
 def weights_digest(model: str) -> str | None:

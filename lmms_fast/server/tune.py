@@ -120,7 +120,7 @@ def setting(argv: Sequence[str], flag: str) -> str | None:
 def _api_processes(spec: ServerSpec, cores: int, requests: int | None, repeats: int) -> tuple[int, str]:
     if repeats > 1:
         return 1, "one, so that a picture is sent once for all repeats"
-    spare = cores // spec.replicas - spec.tp * spec.pp - 1
+    spare = cores // spec.replicas - spec.workers - 1
     if spare >= 8:
         return 2, f"pictures are prepared in one thread each, and {spare} cores are free"
     if requests is not None and requests >= _MANY_REQUESTS:

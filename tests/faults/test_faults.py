@@ -15,6 +15,7 @@ import pytest
 
 from lmms_fast.errors import EndpointError, ServerError
 from lmms_fast.events import EndpointState, Event, Notice, Ready, SampleDone
+from lmms_fast.server.command import Platform
 from tests.faults.work import check_sound, command, evaluate, journal, samples, write
 from tests.servers.faulty import Fault, Faulty, free_port
 
@@ -312,6 +313,7 @@ class Launched:
     api_key: str = "k"
     command: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    platform: Platform = "cpu"
 
     async def ready(self) -> None:
         """At once."""
@@ -335,7 +337,7 @@ def test_a_launched_server_in_trouble_that_lives(
     async def launch(*_: object, **__: object) -> Launched:
         return Launched(f"{faulty.url}/v1")
 
-    monkeypatch.setattr("lmms_fast.pipeline.session.launch", launch)
+    monkeypatch.setattr("lmms_fast.server.fleet.launch", launch)
     faulty.plan({"name": "500", "after": 20, "total": 8, "times": 0})
     result = evaluate(write(tmp_path / "task", 60), "local", tmp_path / "r", max_attempts=5, patience=5)
     assert (result.samples, result.not_asked, result.failed) == (60, 0, 0)

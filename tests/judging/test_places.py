@@ -16,6 +16,7 @@ from aiohttp import web
 
 from lmms_fast.cli.again import judge_spec, spec_again
 from lmms_fast.errors import ServerError, UsageError
+from lmms_fast.server.command import Platform
 from lmms_fast.server.spec import ServerSpec
 from tests.judging.work import TASK, Servers, answers, evaluate, number_of, right, write
 from tests.servers.stand_in import completion
@@ -41,6 +42,7 @@ class Launched:
     api_key: str = "k"
     command: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    platform: Platform = "cpu"
 
     async def ready(self) -> None:
         """At once."""
@@ -68,7 +70,7 @@ def launched(pair: Servers, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         server = pair.model if spec.model == "m" else pair.judge
         return Launched(spec, f"{server.url}/v1", events)
 
-    monkeypatch.setattr("lmms_fast.pipeline.session.launch", launch)
+    monkeypatch.setattr("lmms_fast.server.fleet.launch", launch)
     return events
 
 
@@ -91,8 +93,8 @@ def test_a_judge_stands_beside_the_model(
     tmp_path: Path, pair: Servers, launched: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With GPUs for both they run at the same time, each on its own."""
-    monkeypatch.setattr("lmms_fast.pipeline.session.installed", lambda: ("cuda", "1"))
-    monkeypatch.setattr("lmms_fast.pipeline.session.devices", lambda: ("0", "1", "2"))
+    monkeypatch.setattr("lmms_fast.server.fleet.installed", lambda: ("cuda", "1"))
+    monkeypatch.setattr("lmms_fast.server.tune.devices", lambda: ("0", "1", "2"))
     assert local(write(tmp_path, 12), pair, tmp_path / "r", judge="j", judge_tp=2) == pytest.approx(8 / 12)
     assert launched.index("j starts on 1,2") < launched.index("m ends")
 

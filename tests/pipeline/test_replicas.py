@@ -13,6 +13,7 @@ import pytest
 from lmms_fast import evaluate
 from lmms_fast.errors import ServerError
 from lmms_fast.events import Event, Notice, SampleDone
+from lmms_fast.server.command import Platform
 from lmms_fast.server.spec import ServerSpec
 from tests.judging.work import Servers, write
 
@@ -29,6 +30,7 @@ class Launched:
     api_key: str = "k"
     command: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
+    platform: Platform = "cpu"
 
     @property
     def base_url(self) -> str:
@@ -64,7 +66,7 @@ def launched(pair: Servers, monkeypatch: pytest.MonkeyPatch) -> list[Launched]:
         found.append(Launched(url, spec, asyncio.Event(), log_path))
         return found[-1]
 
-    monkeypatch.setattr("lmms_fast.pipeline.session.launch", launch)
+    monkeypatch.setattr("lmms_fast.server.fleet.launch", launch)
     return found
 
 
