@@ -139,7 +139,8 @@ def evaluate(
                                                "many as bring more answers a second.")] = None,
     client_workers: Annotated[
         str | None, _option("--client-workers", "Processes that make, send and read requests: a number, or auto "
-                            "(default): one, and more when it is at its limit while cores are idle.")
+                            "(default): one, and more when it is at its limit while cores are idle. With "
+                            "--ray-address a number of them run on the cluster's nodes.")
     ] = None,
     rpm: Annotated[float | None, _option("--rpm", "At most so many requests a minute, for each endpoint.")] = None,
     tpm: Annotated[float | None, _option("--tpm", "At most so many tokens a minute, for each endpoint.")] = None,

@@ -38,7 +38,7 @@ from lmms_fast.pipeline.door import Door
 from lmms_fast.pipeline.judging import Bench, Judging
 from lmms_fast.pipeline.roles import Asked, Role
 from lmms_fast.pipeline.session import Session, beginning, first_of, now
-from lmms_fast.pipeline.spread import Spread
+from lmms_fast.pipeline.spread import Spread, Start, process
 from lmms_fast.pipeline.stop import Stop
 from lmms_fast.pipeline.stream import Stream
 from lmms_fast.report.judgements import Judge
@@ -151,7 +151,16 @@ class Work:
             clients = await self._alone(Stream(feed, door, settle, self.notify), session, taken)
         if clients > 1:
             done = taken.union(filter(self._done(plan), self.journal.index))
-            await session.through(Spread(plan, clients, door, take, done, self.stop, self.notify, len(taken)))
+            start = await self._starter(session)
+            await session.through(Spread(plan, clients, door, take, done, self.stop, self.notify, len(taken), start))
+
+    async def _starter(self, session: Session) -> Start:
+        """What makes client processes: on the nodes of a cluster where so many were asked for, else here."""
+        if self.spec.ray_address is None or session.clients == 1:
+            return process
+        from lmms_fast.pipeline.remote import on_nodes  # noqa: PLC0415
+
+        return await on_nodes()
 
     async def _alone(self, stream: Stream, session: Session, taken: Collection[str]) -> int:
         """Ask by this process; by how many the rest should be asked, 0 when there is none."""

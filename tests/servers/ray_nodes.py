@@ -82,12 +82,13 @@ class Nodes:
         words = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in self.servers()}
         return [pid for pid, said in words.items() if b"--headless" in said and b"-I" not in said]
 
-    def actors(self) -> list[int]:
+    def actors(self, kind: str = "Node") -> list[int]:
         """Processes of our actors."""
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(b"ray::Node"):
+                titled = entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(f"ray::{kind}".encode())
+                if titled and self.mark in (entry / "environ").read_bytes():
                     found.append(int(entry.name))
         return found
 
