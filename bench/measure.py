@@ -78,11 +78,18 @@ class MockServer:
 @contextlib.contextmanager
 def mock_server(*options: str) -> Iterator[MockServer]:
     """`bench.mock` with these options, ended with the block."""
-    command = [sys.executable, "-m", "bench.mock", *options]
+    with mock_servers(1, *options) as servers:
+        yield servers[0]
+
+
+@contextlib.contextmanager
+def mock_servers(count: int, *options: str) -> Iterator[list[MockServer]]:
+    """So many of them with the same options, in one process: what is measured is the client, which shares the cores."""
+    command = [sys.executable, "-m", "bench.mock", "--servers", str(count), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield MockServer(int(process.stdout.readline()))
+            yield [MockServer(int(process.stdout.readline())) for _ in range(count)]
         finally:
             process.kill()
 
