@@ -10,10 +10,12 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,15 @@ def mock_servers(count: int, *options: str) -> Iterator[list[MockServer]]:
             yield [MockServer(int(process.stdout.readline())) for _ in range(count)]
         finally:
             process.kill()
+
+
+def pss(processes: Iterable[psutil.Process]) -> int:
+    """Bytes of memory of all of them, pages that they share counted once; those that have ended have none."""
+    total = 0
+    for one in processes:
+        with contextlib.suppress(psutil.Error):
+            total += one.memory_full_info().pss
+    return total
 
 
 def machine() -> str:
