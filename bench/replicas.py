@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -32,8 +33,8 @@ from bench.measure import machine, mock_servers, publish, run
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 ENOUGH = 0.95
 """Of linear; the most answers a second with this share are the client's limit."""
-AHEAD = 4
-"""Requests more than slots at each server, so that the next is there when a slot is free."""
+IN_FLIGHT = 2
+"""Requests for each slot, as many as for a vLLM of ours, so that the next is there when a slot is free."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,8 @@ class Result:
     cores: float
     """The same over its wall time."""
     peak_bytes: int
+    begun_s: float
+    """From the beginning of the session, when the servers are looked for, to the first request."""
 
 
 def evaluate(count: int, task: Path, options: argparse.Namespace) -> Result:
@@ -61,13 +64,15 @@ def evaluate(count: int, task: Path, options: argparse.Namespace) -> Result:
         workers = ["--client-workers", str(options.client_workers)] if options.client_workers else []
         out = stack.enter_context(tempfile.TemporaryDirectory())
         used = run([sys.executable, "-m", "lmms_fast.cli.app", "eval", "--tasks", str(task), *endpoints, *workers,
-                    "--limit", str(samples), "--concurrency", str(count * (options.slots + AHEAD)),
+                    "--limit", str(samples), "--concurrency", str(count * options.slots * IN_FLIGHT),
                     "-o", f"{out}/run"])  # fmt: skip
         stats = [server.stats() for server in servers]
+        timing = json.loads(Path(f"{out}/run/manifest.json").read_text())["sessions"][-1]["timing"]
     if (asked := sum(one["requests"] for one in stats)) != samples:
         raise SystemExit(f"{asked} requests instead of {samples} with {count} servers")
     rate, middle = rates(stats)
-    return Result(rate, middle, 1000 * used.cpu_s / samples, used.cpu_s / used.wall_s, used.peak_bytes)
+    return Result(rate, middle, 1000 * used.cpu_s / samples, used.cpu_s / used.wall_s, used.peak_bytes,
+                  timing["start_up_s"] + timing["first_request_s"])  # fmt: skip
 
 
 def rates(stats: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
@@ -102,8 +107,8 @@ def main() -> None:
     capacity = options.slots / options.latency
     publish("replicas", [
         "| replicas | answers/s | linear | share of it | in the middle | client's CPU an answer | its cores "
-        "| peak memory |",
-        f"|{'---|' * 8}", *(row(count, capacity * count, results) for count, results in found.items()), "",
+        "| peak memory | until the first request |",
+        f"|{'---|' * 9}", *(row(count, capacity * count, results) for count, results in found.items()), "",
         f"{limit(capacity, found)} Mock servers with {options.slots} slots of {options.latency:g} s, in one process, "
         f"pictures of 90 kB, {options.client_workers or 1} client process{'es' * ((options.client_workers or 1) > 1)}, "
         f"{options.seconds:g} s of work for each server; {machine()}, median of {options.runs} interleaved runs.",
@@ -116,7 +121,8 @@ def row(count: int, linear: float, results: Sequence[Result]) -> str:
     cpu, cores = (median(getattr(one, name) for one in results) for name in ("cpu_ms", "cores"))
     peak = max(one.peak_bytes for one in results)
     return (f"| {count} | {whole:,.0f} | {linear:,.0f} | {whole / linear:.2f} | {middle / linear:.2f} "
-            f"| {cpu:.2f} ms | {cores:.2f} | {peak / 1e6:.0f} MB |")  # fmt: skip
+            f"| {cpu:.2f} ms | {cores:.2f} | {peak / 1e6:.0f} MB "
+            f"| {median(one.begun_s for one in results):.1f} s |")  # fmt: skip
 
 
 def limit(capacity: float, found: Mapping[int, Sequence[Result]]) -> str:
