@@ -30,26 +30,28 @@ class Constant:
 
 
 MEASURED: Mapping[str, Constant] = {
-    "client": Constant(1_237, "answers/s of one client process at 95 % of linear or more", "bench.replicas, 32 replicas"),
+    "client": Constant(1_237, "answers/s of one client process, at 95 % of linear or more",
+                       "bench.replicas, 32 replicas"),
     "client_ms": Constant(0.84, "ms of the client's CPU an answer, start and report included",
                           "bench.replicas, 32 replicas"),
     "judged": Constant(1_046, "judged answers/s of one client process", "bench.judge, servers that answer at once"),
-    "base": Constant(178e6, "bytes of memory of a client at 1,000 samples", "bench.memory"),
-    "sample": Constant(767, "bytes of memory more for each sample", "bench.memory, 100,000 against 1,000"),
-    "in_flight": Constant(0.28e6, "bytes of memory for each request in flight",
-                          "bench.replicas, 512 and 4,096 in flight with 16 replicas"),
+    "base": Constant(178, "MB of memory of a client process", "bench.memory, 1,000 samples"),
+    "sample": Constant(0.77, "kB of memory for each sample", "bench.memory, 100,000 samples against 1,000"),
+    "in_flight": Constant(0.28, "MB of memory for each request in flight",
+                          "bench.replicas, 512 and 4,096 in flight at 16 replicas"),
     "server_s": Constant(0.04, "s until a further server is known", "bench.replicas, 64 replicas"),
     "first_s": Constant(0.76, "s until the first request with one server", "bench.startup"),
-    "merge_s": Constant(1.0 / 10_000, "s for a sample in `merge`", "bench.merge"),
-    "passed_over": Constant(6_700, "rows with pictures/s that a shard leaves to others", "bench.merge"),
+    "merge_ms": Constant(0.077, "ms of CPU a sample in `merge`", "bench.merge, 64 shards of 100,000 samples in all"),
+    "passed_over": Constant(6_700, "rows/s with pictures that a shard reads for nothing", "bench.merge"),
 }  # fmt: skip
 ASSUMED: Mapping[str, Constant] = {
     "slow": Constant(4, "answers/s of a GPU", "published times of LLaVA-1.5-7B on 4 × A100 (bench.gpu): 1.5 to 4.3"),
     "middle": Constant(14, "answers/s of a GPU", "vLLM issue 58266: pages/s of a 4B model on a B300, one API process"),
     "fast": Constant(50, "answers/s of a GPU", "the most we reckon with for a model that looks at pictures"),
     "batch": Constant(512, "requests in flight for a GPU", "twice the batch that we set on vLLM (server/tune.py)"),
-    "network": Constant(1.25e9, "bytes/s from a client's machine", "10 Gbit/s; no network was measured"),
-    "memory": Constant(128e9, "bytes of memory of a client's machine", "a machine of 16 cores"),
+    "network": Constant(1_250, "MB/s from a client's machine", "10 Gbit/s; no network was measured"),
+    "cores": Constant(16, "cores of a client's machine", "a small node of a cluster"),
+    "memory": Constant(128, "GB of memory of a client's machine", "the same"),
     "judge": Constant(50, "judgements/s of a judge's GPU", "as the fast model: text alone, a short verdict"),
     "node": Constant(8, "GPUs of a machine", "the usual one"),
 }  # fmt: skip
@@ -86,25 +88,28 @@ class Load:
 
     @property
     def memory(self) -> float:
-        """Bytes in the client, all its processes, for what is in flight."""
-        return MEASURED["base"].value + self.gpus * ASSUMED["batch"].value * MEASURED["in_flight"].value
+        """GB in the client, all its processes."""
+        in_flight = self.gpus * ASSUMED["batch"].value * MEASURED["in_flight"].value / 1e3
+        samples = SAMPLES * MEASURED["sample"].value / 1e6
+        return self.processes * MEASURED["base"].value / 1e3 + samples + in_flight
+
+    @property
+    def processes(self) -> int:
+        """Client processes, whether on one machine or many."""
+        return math.ceil(self.rate / MEASURED["client"].value)
 
     def needs(self) -> dict[str, float]:
         """How much of each thing that a single client has, as a share of it."""
         return {
             "a client process": self.rate / MEASURED["client"].value,
-            "its machine's network": self.rate * self.body / ASSUMED["network"].value,
+            "its machine's network": self.rate * self.body / 1e6 / ASSUMED["network"].value,
+            "its machine's cores": self.cores / ASSUMED["cores"].value,
             "its machine's memory": self.memory / ASSUMED["memory"].value,
         }
 
     @property
-    def processes(self) -> int:
-        """Client processes, whether on one machine or many."""
-        return math.ceil(self.needs()["a client process"])
-
-    @property
     def machines(self) -> int:
-        """Machines with a client, by network and memory."""
+        """Machines with a client on them."""
         return math.ceil(max(need for name, need in self.needs().items() if name != "a client process"))
 
     def first(self) -> str:
@@ -118,7 +123,8 @@ def span_s(load: Load, samples: int) -> tuple[float, float, float]:
     one a machine, which are bound by reading the rows of all where that takes longer; and what comes before and after
     (looking for all servers, merging)."""
     asking = samples / load.rate
-    around = MEASURED["first_s"].value + MEASURED["server_s"].value * load.gpus + MEASURED["merge_s"].value * samples
+    merging = MEASURED["merge_ms"].value / 1000 * samples
+    around = MEASURED["first_s"].value + MEASURED["server_s"].value * load.gpus + merging
     shards = load.gpus / ASSUMED["node"].value
     return asking, max(asking, samples * (1 - 1 / shards) / MEASURED["passed_over"].value), around
 
@@ -138,9 +144,10 @@ def weigh(count: int = 1_000) -> Weight:
 def load_row(load: Load, weight: Weight) -> str:
     """What goes where, every second."""
     records = weight.journal + weight.samples
-    return (f"| {load.gpus} | {load.rate / load.gpus:.0f} | {load.rate:,.0f} | {load.rate * weight.body / 1e6:,.0f} MB/s "
-            f"| {load.rate * weight.picture / 1e6:,.0f} MB/s | {load.rate * records / 1e6:.1f} MB/s | {load.cores:.1f} "
-            f"| {load.processes} | {load.memory / 1e9:.1f} GB | {load.first()} | {load.machines} |")  # fmt: skip
+    sent, read, written = (load.rate * size / 1e6 for size in (weight.body, weight.picture, records))
+    return (f"| {load.gpus} | {load.rate / load.gpus:.0f} | {load.rate:,.0f} | {sent:,.0f} MB/s | {read:,.0f} MB/s "
+            f"| {written:.2f} MB/s | {load.cores:.1f} | {load.processes} | {load.memory:.1f} GB | {load.first()} "
+            f"| {load.machines} |")  # fmt: skip
 
 
 def run_row(load: Load) -> str:
@@ -164,9 +171,10 @@ def main() -> None:
     size = SAMPLES * (weight.journal + weight.samples) / 1e6
     publish("plan", [
         "| GPUs | answers/s each | in all | to the servers | from the data | journal and samples | client's cores "
-        "| processes | memory | one process runs out first of | machines |", f"|{'---|' * 11}",
+        "| its processes | its memory | what one process lacks first | its machines |", f"|{'---|' * 11}",
         *(load_row(load, weight) for load in loads), "",
-        f"A run of {SAMPLES:,} samples on servers that are ready; its journal and samples file have {size:,.0f} MB:", "",
+        f"A run of {SAMPLES:,} samples on servers that are ready; its journal and samples file have {size:,.0f} MB:",
+        "",
         "| GPUs | answers/s each | asking, one client of enough processes | a shard for each machine "
         "| before and after | share spent asking | judge: requests a minute | its GPUs | client processes then |",
         f"|{'---|' * 9}", *map(run_row, loads), "",
@@ -179,7 +187,7 @@ def main() -> None:
 
 def line(constant: Constant) -> str:
     """For the list below the tables."""
-    return f"- {constant.value:,.4g} {constant.unit} ({constant.origin})"
+    return f"- {constant.value:,} {constant.unit} ({constant.origin})"
 
 
 if __name__ == "__main__":
