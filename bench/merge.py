@@ -107,9 +107,9 @@ def _ours(command: str) -> list[str]:
 def row(case: Case) -> str:
     """One line of the table."""
     sizes = (case.journal_bytes / case.samples, case.samples_bytes / case.samples)
-    return (f"| {case.shards} | {case.samples:,} | {case.merged.wall_s:.1f} s | {case.merged.peak_bytes / 1e6:.0f} MB "
-            f"| {case.scored.wall_s:.1f} s | {case.scored.peak_bytes / 1e6:.0f} MB "
-            f"| {sizes[0]:.0f} + {sizes[1]:.0f} B |")  # fmt: skip
+    taken = " | ".join(f"{used.wall_s:.1f} s | {used.cpu_s:.1f} s | {used.peak_bytes / 1e6:.0f} MB"
+                       for used in (case.merged, case.scored))  # fmt: skip
+    return f"| {case.shards} | {case.samples:,} | {taken} | {sizes[0]:.0f} + {sizes[1]:.0f} B |"
 
 
 def _case(text: str) -> tuple[int, int]:
@@ -131,8 +131,8 @@ def main() -> None:
             print(found[-1], file=sys.stderr, flush=True)
         skipped = passed_over(server, Path(name) / "pictures")
     publish("merge", [
-        "| shards | samples in all | `merge` | peak memory | `score` of the run in one piece | peak memory "
-        "| journal + samples file, a sample |", f"|{'---|' * 7}", *map(row, found), "",
+        "| shards | samples in all | `merge` | CPU | peak memory | `score` of the run in one piece | CPU | peak memory "
+        "| journal + samples file, a sample |", f"|{'---|' * 9}", *map(row, found), "",
         f"Questions of text, answers of one letter; results.json is that of the run in one piece, byte for byte. A "
         f"shard passes over {skipped:,.0f} rows a second with pictures of 90 kB each, which lie in memory. "
         f"{machine()}, one run.",

@@ -30,16 +30,14 @@ class Constant:
 
 
 MEASURED: Mapping[str, Constant] = {
-    "client": Constant(1_237, "answers/s of one client process, at 95 % of linear or more",
-                       "bench.replicas, 32 replicas"),
-    "client_ms": Constant(0.84, "ms of the client's CPU an answer, start and report included",
+    "client": Constant(1_182, "answers/s of one client process, the most", "bench.replicas, 32 replicas"),
+    "client_ms": Constant(0.85, "ms of the client's CPU an answer, start and report included",
                           "bench.replicas, 32 replicas"),
     "judged": Constant(1_046, "judged answers/s of one client process", "bench.judge, servers that answer at once"),
     "base": Constant(178, "MB of memory of a client process", "bench.memory, 1,000 samples"),
     "sample": Constant(0.77, "kB of memory for each sample", "bench.memory, 100,000 samples against 1,000"),
-    "in_flight": Constant(0.28, "MB of memory for each request in flight",
-                          "bench.replicas, 512 and 4,096 in flight at 16 replicas"),
-    "server_s": Constant(0.04, "s until a further server is known", "bench.replicas, 64 replicas"),
+    "in_flight": Constant(0.27, "MB of memory for each request in flight", "bench.replicas, 64 replicas against one"),
+    "server_s": Constant(0.06, "s until a further server is known", "bench.replicas, 64 replicas against one"),
     "first_s": Constant(0.76, "s until the first request with one server", "bench.startup"),
     "merge_ms": Constant(0.077, "ms of CPU a sample in `merge`", "bench.merge, 64 shards of 100,000 samples in all"),
     "passed_over": Constant(6_700, "rows/s with pictures that a shard reads for nothing", "bench.merge"),
@@ -176,7 +174,8 @@ def main() -> None:
         f"A run of {SAMPLES:,} samples on servers that are ready; its journal and samples file have {size:,.0f} MB:",
         "",
         "| GPUs | answers/s each | asking, one client of enough processes | a shard for each machine "
-        "| before and after | share spent asking | judge: requests a minute | its GPUs | client processes then |",
+        "| before and after, one client | share spent asking | judge: requests a minute | its GPUs "
+        "| client processes then |",
         f"|{'---|' * 9}", *map(run_row, loads), "",
         "Measured:", "", *map(line, MEASURED.values()),
         f"- {weight.picture / 1e3:.1f} kB a picture, {weight.body / 1e3:.1f} kB a request, {weight.journal:.0f} B of "

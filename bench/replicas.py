@@ -22,7 +22,7 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -32,7 +32,7 @@ from bench.measure import machine, mock_servers, publish, run
 
 COUNTS = (1, 2, 4, 8, 16, 32, 64)
 ENOUGH = 0.95
-"""Of linear; the most answers a second with this share are the client's limit."""
+"""Of linear."""
 IN_FLIGHT = 2
 """Requests for each slot, as many as for a vLLM of ours, so that the next is there when a slot is free."""
 
@@ -126,11 +126,11 @@ def row(count: int, linear: float, results: Sequence[Result]) -> str:
 
 
 def limit(capacity: float, found: Mapping[int, Sequence[Result]]) -> str:
-    """Up to where it is linear, and what the client does at most."""
+    """Up to where it is linear, and what the client does at most; what is beyond that is its limit."""
     medians = {count: median(one.rate for one in results) for count, results in found.items()}
-    linear = [count for count, rate in medians.items() if rate >= ENOUGH * capacity * count]
+    linear = list(takewhile(lambda count: medians[count] >= ENOUGH * capacity * count, sorted(medians)))
     most = max(medians, key=lambda count: medians[count])
-    at_least = f"At least {ENOUGH:.0%} of linear up to {max(linear)} replicas" if linear else "Nowhere near linear"
+    at_least = f"At least {ENOUGH:.0%} of linear up to {linear[-1]} replicas" if linear else "Nowhere near linear"
     return (f"{at_least}; the most that the client did were {medians[most]:,.0f} answers/s, with "
             f"{median(one.cores for one in found[most]):.2f} cores.")  # fmt: skip
 
