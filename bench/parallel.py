@@ -5,6 +5,8 @@ given ``--data-parallel-size 2``, with as many API processes as vLLM takes for i
 then several questions on each, and at the end an engine is killed in the middle of a run. Each round launches either
 once, in turns, with nothing else on the machine; an evaluation is a whole process on servers that are ready and warm.
 
+Beside the rates stands the CPU that the servers took for a request, which other work on the machine disturbs less.
+
 With a GPU for each: ``--model Qwen/Qwen2.5-VL-7B-Instruct``, also ``--parallel 8``; what follows ``--`` goes to vLLM,
 both ways. Without one both share few cores, so what is reported is their ratio: what each makes of the same cores. It
 tells what the extra processes cost, whether a picture is found again, and what a death takes along; not how either
@@ -56,6 +58,8 @@ class Setup:
     """Bytes of all processes of the servers (PSS), after the work."""
     rates: dict[int, list[float]] = field(default_factory=dict)
     """Requests a second, by questions on a picture."""
+    cpu_ms: dict[int, list[float]] = field(default_factory=dict)
+    """Of all processes of the servers, a request."""
     found_again: list[float] = field(default_factory=list)
     """Share of the media that the servers found in their cache, several questions on each."""
     sent_once: bool = False
@@ -107,13 +111,16 @@ def measure(setup: Setup, base: Path, options: argparse.Namespace, number: int) 
             for per_picture in (1, PER_PICTURE):
                 # Servers remember pictures, so each evaluation has new ones, the same for both setups.
                 place = base / f"{number}-{turn}-{per_picture}"
+                before = _cpu_s()
                 record = ask(setup, place, options, options.count, per_picture, seed=2 + options.passes * number + turn)
+                cpu_ms = 1000 * (_cpu_s() - before) / options.count
                 timing = record["timing"]
                 rate = options.count / (timing["sending_s"] + timing["tail_s"])
                 setup.rates.setdefault(per_picture, []).append(rate)
+                setup.cpu_ms.setdefault(per_picture, []).append(cpu_ms)
                 if per_picture > 1 and timing["server"] and (share := timing["server"]["media_hit_share"]) is not None:
                     setup.found_again.append(share)
-                told = f"round {number}, {setup.name}, {per_picture} a picture: {rate:.1f}/s"
+                told = f"round {number}, {setup.name}, {per_picture} a picture: {rate:.1f}/s, {cpu_ms:.1f} ms"
                 print(told, file=sys.stderr, flush=True)
         setup.memory.append(pss(_processes()))
         if number == options.rounds - 1:
@@ -162,6 +169,11 @@ def _processes() -> list[psutil.Process]:
     return [one for guard in guards for one in (guard, *guard.children(recursive=True))]
 
 
+def _cpu_s() -> float:
+    """That they have taken so far, together."""
+    return sum(one.cpu_times().user + one.cpu_times().system for one in _processes())
+
+
 def _lines(journal: Path) -> int:
     return journal.read_bytes().count(b"\n") if journal.exists() else 0
 
@@ -178,6 +190,9 @@ def table(ours: Setup, theirs: Setup) -> list[str]:
         f"| requests/s, distinct pictures | {ratio(ours.rates[1], theirs.rates[1])} |",
         f"| requests/s, {PER_PICTURE} questions on a picture "
         f"| {ratio(ours.rates[PER_PICTURE], theirs.rates[PER_PICTURE])} |",
+        f"| the servers' CPU a request, distinct pictures | {ratio(ours.cpu_ms[1], theirs.cpu_ms[1])} |",
+        f"| the same, {PER_PICTURE} questions on a picture "
+        f"| {ratio(ours.cpu_ms[PER_PICTURE], theirs.cpu_ms[PER_PICTURE])} |",
         f"| time until ready | {ratio(ours.ready_s, theirs.ready_s)} |",
         f"| memory of all processes of the servers | {ratio(ours.memory, theirs.memory)} |", "",
         f"| | {ours.name} | {theirs.name} |", "|---|---|---|",
