@@ -5,7 +5,8 @@ given ``--data-parallel-size 2``, with as many API processes as vLLM takes for i
 then several questions on each, and at the end an engine is killed in the middle of a run. Each round launches either
 once, in turns, with nothing else on the machine; an evaluation is a whole process on servers that are ready and warm.
 
-Beside the rates stands the CPU that the servers took for a request, which other work on the machine disturbs less.
+Beside the rates stands the CPU that the servers took for a request. Other work on the machine spoils both: replicas on
+a CPU are bound to a core each, and the one whose core is taken holds up the end.
 
 With a GPU for each: ``--model Qwen/Qwen2.5-VL-7B-Instruct``, also ``--parallel 8``; what follows ``--`` goes to vLLM,
 both ways. Without one both share few cores, so what is reported is their ratio: what each makes of the same cores. It
