@@ -333,6 +333,9 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; every failure of ours is one sentence and an exit code."""
     # No core files, of vLLM either: they hold the environment, and so the keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    # A request in flight has a socket, a GPU some 500 of them, and systems give a process 1,024 until it asks for more.
+    most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     words = sys.argv[1:] if argv is None else argv
     if "--" in words:
         split = words.index("--")
