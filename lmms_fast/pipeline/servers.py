@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from lmms_fast.endpoints.pool import Pool
 from lmms_fast.endpoints.presets import LOCAL, Endpoint, Profile, find_key
-from lmms_fast.endpoints.probe import connect
+from lmms_fast.endpoints.probe import connect, connect_all
 from lmms_fast.errors import EndpointError, ServerError, Unreachable
 from lmms_fast.events import EndpointState, Event, LoadRead, Notice, Notify
 from lmms_fast.pipeline.watch import watched
@@ -173,19 +173,13 @@ class Servers:
 
     async def _others(self, *, alone: bool) -> list[Reached]:
         where = self.where
-        reached: list[Reached] = []
-        missing: list[Unreachable] = []
-        for profile in where.others:
-            try:
-                reached.append(where.reached(await connect(profile, where.model, find_key(profile, where.key_env))))
-            except Unreachable as error:
-                missing.append(error)
-                self._late.append(profile)
-        if alone and not reached:
-            raise missing[0]
-        for absence in missing:
+        found, missing = await connect_all(where.others, where.model, where.key_env)
+        if alone and not found:
+            raise missing[0][1]
+        for profile, absence in missing:
+            self._late.append(profile)
             self._notify(Notice(f"{absence} Going on without it; it may join later."))
-        return reached
+        return [where.reached(endpoint) for endpoint in found]
 
     def _ours(self, ours: Ours, ready: asyncio.Future[None]) -> Reached:
         """One of ours, which may be on its way."""
