@@ -25,7 +25,7 @@ from lmms_fast.events import Notice, Notify, ServerPhase
 from lmms_fast.server.command import LOOPBACK, Platform
 from lmms_fast.server.hints import phase, tail
 from lmms_fast.server.launch import end_of
-from lmms_fast.server.layout import Layout, Unit, layout
+from lmms_fast.server.layout import Layout, Unit, counted, layout
 from lmms_fast.server.node import ENVIRONMENT, Node, Started
 from lmms_fast.server.spec import Part, ServerSpec
 from lmms_fast.server.tune import Choice
@@ -168,9 +168,9 @@ class RayServer:
 
     async def _find_room(self) -> None:
         await asyncio.to_thread(self._place_it)
-        wanted = f"{self._place.each} {self._unit}s on each of {self._place.nodes} nodes"
+        wanted = f"{counted(self._place.each, self._unit)} on {counted(self._place.nodes, 'node')}"
         where = [asyncio.ensure_future(_result(member.actor.address.remote())) for member in self._members]
-        self._addresses = await self._watched(asyncio.gather(*where), lambda: self._tell("waiting", f"for {wanted}"))
+        self._addresses = await self._watched(asyncio.gather(*where), lambda: self._tell("waiting", f"room: {wanted}"))
 
     def _place_it(self) -> None:
         place = self._place
