@@ -317,8 +317,7 @@ async def connected(address: str) -> AsyncIterator[Cluster]:
 
 def _connect(address: str) -> None:
     named = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
-    none = UsageError(f"--ray-address {address}: no Ray cluster answers there; `ray start --head` starts one, and "
-                      "`ray start --address=HOST:6379` adds a node.")  # fmt: skip
+    start = "`ray start --head` starts one, and `ray start --address=HOST:6379` adds a node"
     if "://" in named:
         raise UsageError(f"--ray-address {address}: write HOST:PORT or auto, on a machine that has joined the cluster "
                          "(`ray start --address=HOST:6379 --num-cpus 0`).")  # fmt: skip
@@ -327,13 +326,14 @@ def _connect(address: str) -> None:
         try:  # Ray itself would try for minutes
             socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
         except OSError:
-            raise none from None
+            raise UsageError(f"--ray-address {address}: nothing answers there; {start}.") from None
     try:
         ray.init(address=named, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError):
-        raise none from None
-    except RuntimeError as error:  # another version of Ray or of Python there, no access
-        said = " ".join(str(error).split())[:300]
+    except ConnectionError:
+        token = "" if named == "auto" else ", or it wants a token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN)"
+        raise UsageError(f"--ray-address {address}: there is no Ray cluster{token}; {start}.") from None
+    except (RayError, RuntimeError, ValueError) as error:  # another version of Ray or of Python there, no token here
+        said = " ".join(str(error).split())[:300].rstrip(".")
         raise UsageError(f"--ray-address {address}: Ray cannot be used there ({said}).") from None
 
 

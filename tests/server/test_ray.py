@@ -190,8 +190,10 @@ def test_what_cannot_be(cluster: Nodes, tmp_path: Path) -> None:
     """One sentence each."""
     with pytest.raises(UsageError, match=r"too small for --dp 3 with 1 CPU each: CPUs of its nodes: 1\."):
         run(cluster, tmp_path, 1, dp=3)
-    with pytest.raises(UsageError, match=r"127\.0\.0\.1:1: no Ray cluster answers there; `ray start --head`"):
+    with pytest.raises(UsageError, match=r"127\.0\.0\.1:1: nothing answers there; `ray start --head`"):
         evaluate("smoke", "local", ray_address="127.0.0.1:1")
+    with pytest.raises(UsageError, match=r"ray://h:1: write HOST:PORT or auto"):
+        evaluate("smoke", "local", ray_address="ray://h:1")
     with pytest.raises(UsageError, match="--keep-server"):
         evaluate("smoke", "local", ray_address="auto", keep_server=True)
     with pytest.raises(UsageError, match="goes with --endpoint local"):
