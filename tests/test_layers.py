@@ -48,6 +48,6 @@ def test_rooms_import_only_lower_rooms() -> None:
 def test_help_imports_nothing_heavy() -> None:
     """`--help` must not pay for torch, datasets, the SDK or the HTTP stack of a run."""
     code = "import sys, lmms_fast.cli.app; print([m for m in sys.argv[1:] if m in sys.modules])"
-    heavy = ["torch", "transformers", "datasets", "openai", "aiohttp", "pyarrow", "vllm"]
+    heavy = ["torch", "transformers", "datasets", "openai", "aiohttp", "pyarrow", "vllm", "ray"]
     said = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True)
     assert said.stdout.strip() == "[]"

@@ -36,10 +36,10 @@ def layout(spec: ServerSpec, count: int, sizes: Sequence[int], unit: Unit) -> La
             return found
         if nodes == 1 and world <= largest:
             break  # one node can hold it, so there are too few of them, not too small ones
-    has = f"{_counted(len(sizes), 'node')} with {' + '.join(map(str, sizes)) or 'no'} {unit}s"
-    needed = f"--dp {count} with {_counted(world, unit)} each" if count > 1 else f"a model on {_counted(world, unit)}"
+    has = f"{unit}s of its nodes: {', '.join(map(str, sizes))}"
+    needed = f"--dp {count} with {counted(world, unit)} each" if count > 1 else f"a model on {counted(world, unit)}"
     evenly = "" if world <= largest else f" (--tp × --pp = {world} must be spread evenly over nodes of {largest})"
-    raise UsageError(f"The Ray cluster is too small for {needed}{evenly}: it has {has}.")
+    raise UsageError(f"The Ray cluster is too small for {needed}{evenly}: {has}.")
 
 
 def _placed(nodes: int, each: int, count: int, sizes: Sequence[int]) -> Layout | None:
@@ -56,5 +56,6 @@ def _placed(nodes: int, each: int, count: int, sizes: Sequence[int]) -> Layout |
     return Layout(nodes, each, max(held), tuple(sorted(free, reverse=True)))
 
 
-def _counted(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """As one says it."""
     return f"{number} {what}{'s' * (number != 1)}"

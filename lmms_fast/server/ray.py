@@ -13,11 +13,11 @@ import os
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from lmms_fast import __version__
 from lmms_fast.errors import LmmsFastError, ServerError, UsageError
@@ -25,7 +25,7 @@ from lmms_fast.events import Notice, Notify, ServerPhase
 from lmms_fast.server.command import LOOPBACK, Platform
 from lmms_fast.server.hints import phase, tail
 from lmms_fast.server.launch import end_of
-from lmms_fast.server.layout import Layout, Unit, layout
+from lmms_fast.server.layout import Layout, Unit, counted, layout
 from lmms_fast.server.node import ENVIRONMENT, Node, Started
 from lmms_fast.server.spec import Part, ServerSpec
 from lmms_fast.server.tune import Choice
@@ -39,6 +39,8 @@ try:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
 except ImportError:
     raise UsageError("--ray-address needs Ray: pip install 'lmms-fast[ray]', on all nodes.") from None
+
+T = TypeVar("T")
 
 _REACH_S = 5.0
 _LOOK_S = 60.0
@@ -167,10 +169,19 @@ class RayServer:
         await self.stop()
 
     async def _find_room(self) -> None:
+        if await asyncio.to_thread(_left):
+            raise ServerError("This machine is no part of the Ray cluster any more, so it gives no room: `ray start` "
+                              "here, and the same command goes on.")  # fmt: skip
         await asyncio.to_thread(self._place_it)
-        wanted = f"{self._place.each} {self._unit}s on each of {self._place.nodes} nodes"
-        where = [asyncio.ensure_future(_result(member.actor.address.remote())) for member in self._members]
-        self._addresses = await self._watched(asyncio.gather(*where), lambda: self._tell("waiting", f"for {wanted}"))
+        wanted = f"{counted(self._place.each, self._unit)} on {counted(self._place.nodes, 'node')}"
+
+        async def addresses() -> list[tuple[str, int]]:
+            return [await member.actor.address.remote() for member in self._members]
+
+        async def look() -> None:
+            self._tell("waiting", f"room: {wanted}")
+
+        self._addresses = await self._watched(addresses(), look)
 
     def _place_it(self) -> None:
         place = self._place
@@ -214,24 +225,23 @@ class RayServer:
             await asyncio.gather(*(member.fetch() for member in self._members))
             self._tell(phase(self.log()))
 
-        either = asyncio.ensure_future(asyncio.wait([ready, *ends], return_when=asyncio.FIRST_COMPLETED))
         try:
-            done, _ = await self._watched(either, look)
+            done, _ = await self._watched(asyncio.wait([ready, *ends], return_when=asyncio.FIRST_COMPLETED), look)
             if ready not in done:
                 raise ServerError(done.pop().result())
             self.facts |= ready.result()
         finally:
             _drop([ready, *ends])
 
-    async def _watched(self, what: asyncio.Future[Any], look: Callable[[], Awaitable[None] | None]) -> Any:
+    async def _watched(self, what: Coroutine[Any, Any, T], look: Callable[[], Awaitable[None]]) -> T:
         """Its result; meanwhile somebody looks every now and then."""
+        task = asyncio.create_task(what)
         try:
-            while not (await asyncio.wait([what], timeout=_EVERY_S))[0]:
-                if (looking := look()) is not None:
-                    await looking
-            return what.result()
+            while not (await asyncio.wait([task], timeout=_EVERY_S))[0]:
+                await look()
+            return task.result()
         finally:
-            what.cancel()
+            task.cancel()
 
     def _say(self, choices: Sequence[Choice]) -> None:
         if choices and self._spec.replica == 0:
@@ -250,12 +260,18 @@ class RayServer:
         for member in self._members:
             if member.log_there:
                 said = said.replace(member.log_there, str(member.log_path))
-        where = ", ".join(dict.fromkeys(member.host for member in self._members if member.host)) or "the Ray cluster"
+        where = ", ".join(dict.fromkeys(member.host for member in self._members if member.host))
         if isinstance(error, LmmsFastError):
-            return ServerError(f"On {where}: {said}")
+            return ServerError(f"On {where}: {said}" if where else said)
         cause = found[1] if (found := _CAUSE.search(said)) else said.splitlines()[-1]
         what = "died" if self._was_ready else "did not start"
-        return ServerError(f"On {where}: vLLM {what}; Ray says of its actor: {cause.rstrip('.')}.")
+        return ServerError(f"On {where or 'the Ray cluster'}: vLLM {what}; Ray says of its actor: {cause.rstrip('.')}.")
+
+
+def _left() -> bool:
+    """Whether this machine's raylet is gone; then all that we started is, and nothing else will be."""
+    mine = ray.get_runtime_context().get_node_id()
+    return not any(node["Alive"] for node in ray.nodes() if node["NodeID"] == mine)
 
 
 async def _result(reference: Any) -> Any:
@@ -269,6 +285,8 @@ def _drop(futures: Sequence[asyncio.Future[Any]]) -> None:
 
 
 async def _ended(member: _Member) -> None:
+    if not member.log_there:
+        return  # it may wait for room, and answers nothing then
     with contextlib.suppress(RayError):
         await member.actor.stop.remote()
         await member.fetch()
@@ -299,20 +317,23 @@ async def connected(address: str) -> AsyncIterator[Cluster]:
 
 def _connect(address: str) -> None:
     named = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
-    none = UsageError(f"--ray-address {address}: no Ray cluster answers there; `ray start --head` starts one, and "
-                      "`ray start --address=HOST:6379` adds a node.")  # fmt: skip
+    start = "`ray start --head` starts one, and `ray start --address=HOST:6379` adds a node"
+    if "://" in named:
+        raise UsageError(f"--ray-address {address}: write HOST:PORT or auto, on a machine that has joined the cluster "
+                         "(`ray start --address=HOST:6379 --num-cpus 0`).")  # fmt: skip
     host, _, port = named.rpartition(":")
-    if host and port.isdigit() and "://" not in host:
+    if host and port.isdigit():
         try:  # Ray itself would try for minutes
             socket.create_connection((host.strip("[]"), int(port)), _REACH_S).close()
         except OSError:
-            raise none from None
+            raise UsageError(f"--ray-address {address}: nothing answers there; {start}.") from None
     try:
         ray.init(address=named, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError):
-        raise none from None
-    except RuntimeError as error:  # another version of Ray or of Python there, no access
-        said = " ".join(str(error).split())[:300]
+    except ConnectionError:
+        token = "" if named == "auto" else ", or it wants a token (RAY_AUTH_MODE=token, RAY_AUTH_TOKEN)"
+        raise UsageError(f"--ray-address {address}: there is no Ray cluster{token}; {start}.") from None
+    except (RayError, RuntimeError, ValueError) as error:  # another version of Ray or of Python there, no token here
+        said = " ".join(str(error).split())[:300].rstrip(".")
         raise UsageError(f"--ray-address {address}: Ray cannot be used there ({said}).") from None
 
 

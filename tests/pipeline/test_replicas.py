@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -12,7 +13,8 @@ import pytest
 
 from lmms_fast import evaluate
 from lmms_fast.errors import ServerError
-from lmms_fast.events import Event, Notice, SampleDone
+from lmms_fast.events import EndpointState, Event, Notice, SampleDone
+from lmms_fast.server import fleet
 from lmms_fast.server.command import Platform
 from lmms_fast.server.spec import ServerSpec
 from tests.judging.work import Servers, write
@@ -31,6 +33,7 @@ class Launched:
     command: tuple[str, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     platform: Platform = "cpu"
+    starts: Callable[[], bool] = lambda: True
 
     @property
     def base_url(self) -> str:
@@ -38,7 +41,9 @@ class Launched:
         return f"{self.url}/v1"
 
     async def ready(self) -> None:
-        """At once."""
+        """At once, or not at all."""
+        if not self.starts():
+            raise ServerError("vLLM did not start (exit code 1).")
 
     async def died(self) -> ServerError:
         """When it is killed."""
@@ -109,6 +114,48 @@ def test_one_that_keeps_dying_does_not_end_the_run(tmp_path: Path, pair: Servers
     assert any("Going on without it." in text for text in said), said
     manifest = json.loads((tmp_path / "r" / "manifest.json").read_text())
     assert len(manifest["sessions"][-1]["deaths"]) == 3
+
+
+def not_starting(launched: list[Launched], monkeypatch: pytest.MonkeyPatch, *fails: tuple[int, int]) -> None:
+    """Launches that fail: replica and number, from 0."""
+    plain = fleet.launch
+
+    async def launch(spec: ServerSpec, **options: Any) -> Any:
+        number = sum(one.spec.replica == spec.replica for one in launched)
+        server = await plain(spec, **options)
+        launched[-1].starts = lambda: (spec.replica, number) not in fails
+        return server
+
+    monkeypatch.setattr(fleet, "launch", launch)
+
+
+@pytest.mark.parametrize("lasting", [True, False])
+def test_one_that_does_not_start(
+    tmp_path: Path, pair: Servers, launched: list[Launched], monkeypatch: pytest.MonkeyPatch, lasting: bool
+) -> None:
+    """Neither at the beginning nor later is that the end of the run; one that starts after all is used."""
+    not_starting(launched, monkeypatch, *((1, number) for number in range(3 if lasting else 2)))
+    said: list[Event] = []
+    pair.model.delay_s = pair.judge.delay_s = 0.01
+    result = evaluate(str(write(tmp_path, 300)), "local", "m", dp=2, concurrency=8, output_dir=tmp_path / "r",
+                      notify=said.append)  # fmt: skip
+    assert (result.samples, result.failed) == (300, 0)
+    texts = [event.text for event in said if isinstance(event, Notice)]
+    assert any("vLLM did not start (exit code 1). Starting it again (1 of 2)." in text for text in texts)
+    assert any("Going on without it." in text for text in texts) is lasting
+    assert (len(pair.judge.asked) > 0) is not lasting
+    assert (EndpointState("local-1", True, "it was started again") in said) is not lasting
+
+
+def test_none_starts(
+    tmp_path: Path, pair: Servers, launched: list[Launched], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error of the first, and none is tried again."""
+    not_starting(launched, monkeypatch, (0, 0), (1, 0))
+    with pytest.raises(ServerError, match="vLLM did not start"):
+        evaluate(str(write(tmp_path, 3)), "local", "m", dp=2, output_dir=tmp_path / "r")
+    assert len(launched) == 2
+    assert pair.model.asked == pair.judge.asked == []
 
 
 def test_all_dying_ends_the_run(tmp_path: Path, pair: Servers, launched: list[Launched]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from lmms_fast.cli.again import spec_again
+from lmms_fast.cli.again import judge_spec, spec_again
 from lmms_fast.config.spec import make_spec
 from lmms_fast.errors import UsageError
 from tests.servers.stand_in import StandIn
@@ -125,6 +125,16 @@ def test_recorded_flags_of_vllm_are_not_used(tmp_path: Path) -> None:
         spec_again(run, (), None, ())
     assert "\x1b" not in str(caught.value)
     assert spec_again(run, (), None, ("--seed", "1")).server_args == ("--seed", "1")
+
+
+def test_a_recorded_cluster_is_not_joined(tmp_path: Path) -> None:
+    """Programs would be sent there; given again it is used, and a judge asked later is launched here."""
+    run = recorded(tmp_path, ray_address="evil:6379")
+    with pytest.raises(UsageError, match=r"if you trust it, give its address again: --ray-address evil:6379\."):
+        spec_again(run, (), None, ())
+    assert spec_again(run, (), None, (), ray_address="mine:6379").ray_address == "mine:6379"
+    stored = json.loads((run / "manifest.json").read_text())["sessions"][0]["spec"]
+    assert judge_spec(run, stored, {"judge_endpoint": "local"}).ray_address is None
 
 
 EVIL = ["http://evil", "https://api.openai.com.evil/v1", "http://127.0.0.1.evil:80", "https://openai/v1",

@@ -143,6 +143,17 @@ def test_none_starts(cluster: Nodes, tmp_path: Path) -> None:
     assert "this node is broken" in (tmp_path / "r" / "server.log").read_text()
 
 
+def test_gpus(cluster: Nodes, tmp_path: Path) -> None:
+    """Where a node has some, servers are nowhere else, each on those that Ray gave it."""
+    cluster.add(gpus=4)
+    try:
+        assert run(cluster, tmp_path, 100, tp=2).failed == 0
+    finally:
+        cluster.remove()
+    logs = [(tmp_path / "r" / name).read_text() for name in ("server.log", "server_1.log")]
+    assert sorted(log.splitlines()[0] for log in logs) == ["GPUs 0,1", "GPUs 2,3"]
+
+
 def test_a_model_on_two_nodes(two: Nodes, tmp_path: Path) -> None:
     """The first serves, the second works; when that dies, both are started again."""
     listener = Listener(20, lambda: os.kill(two.headless()[0], signal.SIGKILL))
@@ -177,10 +188,12 @@ def test_the_run_is_ended(two: Nodes, tmp_path: Path, number: signal.Signals, co
 
 def test_what_cannot_be(cluster: Nodes, tmp_path: Path) -> None:
     """One sentence each."""
-    with pytest.raises(UsageError, match=r"too small for --dp 3 with 1 CPU each: it has 1 node with 1 CPUs\."):
+    with pytest.raises(UsageError, match=r"too small for --dp 3 with 1 CPU each: CPUs of its nodes: 1\."):
         run(cluster, tmp_path, 1, dp=3)
-    with pytest.raises(UsageError, match=r"127\.0\.0\.1:1: no Ray cluster answers there; `ray start --head`"):
+    with pytest.raises(UsageError, match=r"127\.0\.0\.1:1: nothing answers there; `ray start --head`"):
         evaluate("smoke", "local", ray_address="127.0.0.1:1")
+    with pytest.raises(UsageError, match=r"ray://h:1: write HOST:PORT or auto"):
+        evaluate("smoke", "local", ray_address="ray://h:1")
     with pytest.raises(UsageError, match="--keep-server"):
         evaluate("smoke", "local", ray_address="auto", keep_server=True)
     with pytest.raises(UsageError, match="goes with --endpoint local"):

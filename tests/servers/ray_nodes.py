@@ -47,12 +47,12 @@ class Nodes:
         """For --ray-address."""
         return str(self.cluster.address)
 
-    def add(self, **environment: str) -> None:
-        """One more."""
+    def add(self, gpus: int = 0, **environment: str) -> None:
+        """One more. Its GPUs are a number that Ray is told."""
         with pytest.MonkeyPatch.context() as patch:
             for name, value in {**self.environment, **environment}.items():
                 patch.setenv(name, value)
-            self.others.append(self.cluster.add_node(num_cpus=1, object_store_memory=80 << 20))
+            self.others.append(self.cluster.add_node(num_cpus=1, num_gpus=gpus, object_store_memory=80 << 20))
 
     def kill(self) -> None:
         """The raylet of the last, as when its machine is gone; all that is below it has to end by itself."""

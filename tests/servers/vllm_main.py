@@ -24,7 +24,8 @@ def main() -> None:
     parser.add_argument("--headless", action="store_true")
     parser.add_argument("--broken", action="store_true")
     given, _ = parser.parse_known_args()
-    print("Starting to load model", *sys.argv[1:], flush=True)
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "none named")
+    print(f"GPUs {gpus}\nStarting to load model", *sys.argv[1:], flush=True)
     if given.broken or os.environ.get("STAND_IN_BROKEN"):
         sys.exit("RuntimeError: this node is broken")
     subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
