@@ -7,7 +7,7 @@ import contextlib
 import os
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import ray
@@ -22,15 +22,14 @@ from lmms_fast.server.node import end_with_raylet
 _GATHER_S = 0.01
 
 
-async def on_nodes() -> Start:
-    """One after the other on the nodes there are now."""
-    alive = [node["NodeID"] for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
+def on_nodes(nodes: Sequence[str]) -> Start:
+    """One after the other on the nodes of these ids."""
     made = 0
 
     @contextlib.asynccontextmanager
     async def start() -> AsyncIterator[Link]:
         nonlocal made
-        there = NodeAffinitySchedulingStrategy(alive[made % len(alive)], soft=True)  # if it is gone, anywhere
+        there = NodeAffinitySchedulingStrategy(nodes[made % len(nodes)], soft=True)  # if it is gone, anywhere
         made += 1
         # It has no CPU of its own: where replicas take all of them, it would wait for ever.
         client = ray.remote(Client).options(num_cpus=0, scheduling_strategy=there).remote(os.getcwd())

@@ -58,7 +58,7 @@ async def run(spec: RunSpec, notify: Notify, stop: Stop | None = None) -> RunRes
 
     `stop` ends it early: its result is then that of the samples answered, and it is cancelled where there is none yet.
     """
-    async with fleet(spec.ray_address) as ours:
+    async with fleet(spec.ray_address, asked_there=spec.client_workers not in (1, "auto")) as ours:
         return await _run(spec, notify, stop or Stop(), ours)
 
 

@@ -151,16 +151,16 @@ class Work:
             clients = await self._alone(Stream(feed, door, settle, self.notify), session, taken)
         if clients > 1:
             done = taken.union(filter(self._done(plan), self.journal.index))
-            start = await self._starter(session)
+            start = self._starter(session)
             await session.through(Spread(plan, clients, door, take, done, self.stop, self.notify, len(taken), start))
 
-    async def _starter(self, session: Session) -> Start:
+    def _starter(self, session: Session) -> Start:
         """What makes client processes: on the nodes of a cluster where so many were asked for, else here."""
-        if self.spec.ray_address is None or session.clients == 1:
+        if session.clients == 1 or not self.fleet.nodes:
             return process
         from lmms_fast.pipeline.remote import on_nodes  # noqa: PLC0415
 
-        return await on_nodes()
+        return on_nodes(self.fleet.nodes)
 
     async def _alone(self, stream: Stream, session: Session, taken: Collection[str]) -> int:
         """Ask by this process; by how many the rest should be asked, 0 when there is none."""

@@ -50,6 +50,11 @@ class Launched(Protocol):
 class Fleet(Protocol):
     """Places for servers."""
 
+    @property
+    def nodes(self) -> tuple[str, ...]:
+        """Ids of machines; empty where there is only this one."""
+        ...
+
     def replicas(self, spec: ServerSpec, count: int) -> tuple[ServerSpec, ...]:
         """Several servers of one model, each in a place of its own. Raises UsageError where there are too few."""
 
@@ -65,6 +70,8 @@ class Fleet(Protocol):
 
 class ThisMachine:
     """What is installed here, on the GPUs here."""
+
+    nodes: tuple[str, ...] = ()
 
     def replicas(self, spec: ServerSpec, count: int) -> tuple[ServerSpec, ...]:
         """On GPUs of their own."""
@@ -82,12 +89,13 @@ class ThisMachine:
 
 
 @contextlib.asynccontextmanager
-async def fleet(ray_address: str | None) -> AsyncIterator[Fleet]:
-    """This machine, or the Ray cluster at that address. Raises UsageError when it cannot be used."""
+async def fleet(ray_address: str | None, *, asked_there: bool = False) -> AsyncIterator[Fleet]:
+    """This machine, or the Ray cluster at that address, which may be asked from its nodes, too. Raises
+    UsageError when it cannot be used."""
     if ray_address is None:
         yield ThisMachine()
         return
     from lmms_fast.server.ray import connected  # noqa: PLC0415
 
-    async with connected(ray_address) as cluster:
+    async with connected(ray_address, asked_there=asked_there) as cluster:
         yield cluster

@@ -57,6 +57,10 @@ class Cluster:
     """GPUs of the nodes that have any, or CPUs where none has."""
     unit: Unit
     platform: Platform
+    nodes: tuple[str, ...]
+    """Their ids."""
+    asked_there: bool
+    """Whether clients run on the nodes, too, so that servers must be reached from other machines than this."""
 
     def replicas(self, spec: ServerSpec, count: int) -> tuple[ServerSpec, ...]:
         """Anywhere; Ray chooses when they start."""
@@ -107,6 +111,7 @@ class RayServer:
         requests: int | None, repeats: int,
     ) -> None:  # fmt: skip
         self._spec, self._place, self._unit, self._notify = spec, place, cluster.unit, notify
+        self._asked_there = cluster.asked_there
         self._requests, self._repeats = requests, repeats
         self._begun = time.monotonic()
         self._group: PlacementGroup | None = None
@@ -204,7 +209,7 @@ class RayServer:
             member.host = address
             part = Part(rank, self._place.nodes, address, master, port) if self._place.nodes > 1 else None
             started: Started = await member.actor.start.remote(
-                replace(spec, part=part), LOOPBACK if _is_here(address) else address, __version__, chosen,
+                replace(spec, part=part), self._bound(address), __version__, chosen,
                 self._requests, self._repeats,
             )  # fmt: skip
             member.log_there = started.log_path
@@ -215,6 +220,10 @@ class RayServer:
                 # A node that only works has no API process.
                 chosen = tuple(one for one in started.choices if one.flag != "--api-server-count")
                 self._say(started.choices)
+
+    def _bound(self, address: str) -> str:
+        """Loopback, where nobody else has to reach it."""
+        return LOOPBACK if _is_here(address) and not self._asked_there else address
 
     async def _until_ready(self) -> None:
         first, others = self._members[0], self._members[1:]
@@ -293,7 +302,7 @@ async def _ended(member: _Member) -> None:
 
 
 def _is_here(address: str) -> bool:
-    """Whether it is one of this machine's own, so that nobody else has to reach the server."""
+    """Whether it is one of this machine's own."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with contextlib.suppress(OSError), socket.socket(family) as probe:
         probe.bind((address, 0))
@@ -302,14 +311,14 @@ def _is_here(address: str) -> bool:
 
 
 @contextlib.asynccontextmanager
-async def connected(address: str) -> AsyncIterator[Cluster]:
+async def connected(address: str, *, asked_there: bool) -> AsyncIterator[Cluster]:
     """A running cluster, for the block; none is started. Raises UsageError when there is none, or its nodes cannot
     launch vLLM."""
     mine = not ray.is_initialized()
     if mine:
         await asyncio.to_thread(_connect, address)  # in a thread it takes no signals
     try:
-        yield await _looked_over()
+        yield await _looked_over(asked_there)
     finally:
         if mine:
             await asyncio.to_thread(ray.shutdown)
@@ -337,7 +346,7 @@ def _connect(address: str) -> None:
         raise UsageError(f"--ray-address {address}: Ray cannot be used there ({said}).") from None
 
 
-async def _looked_over() -> Cluster:
+async def _looked_over(asked_there: bool) -> Cluster:
     """What the nodes have. Those without a GPU are left aside where others have one."""
     nodes = [node for node in await asyncio.to_thread(ray.nodes) if node["Alive"]]
     unit: Unit = "GPU" if any(node["Resources"].get("GPU") for node in nodes) else "CPU"
@@ -355,7 +364,8 @@ async def _looked_over() -> Cluster:
                              "is needed: install the same on all nodes.")  # fmt: skip
         if trouble:
             raise UsageError(f"{where}: {trouble} (A node that is to serve nothing joins with --num-cpus 0.)")
-    return Cluster(tuple(int(node["Resources"][unit]) for node, _ in answered), unit, answered[0][1][1])
+    sizes = tuple(int(node["Resources"][unit]) for node, _ in answered)
+    return Cluster(sizes, unit, answered[0][1][1], tuple(node["NodeID"] for node, _ in answered), asked_there)
 
 
 async def _looked_at(node_id: str) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.test_ray import Listener, run, served
+from tests.server.test_ray import Listener, run, served, session
 from tests.servers.ray_nodes import Nodes, nodes, soon, stand_in
 
 
@@ -35,6 +35,8 @@ def test_clients_on_the_nodes(two: Nodes, tmp_path: Path) -> None:
     assert (result.samples, result.failed) == (200, 0)
     assert set(served(tmp_path)) == {"local-0", "local-1"}
     assert listener.answers == 200
+    command = session(tmp_path)["servers"]["local-1"]["command"]
+    assert command[command.index("--host") + 1] != "127.0.0.1", "clients elsewhere must reach it"
     run(two, tmp_path / "alone", 200)
     same = [(folder / "r" / "results.json").read_bytes() for folder in (tmp_path, tmp_path / "alone")]
     assert same[0] == same[1]
