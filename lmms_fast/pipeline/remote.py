@@ -23,13 +23,16 @@ _GATHER_S = 0.01
 
 
 def on_nodes(nodes: Sequence[str]) -> Start:
-    """One after the other on the nodes of these ids."""
+    """One after the other on the nodes of these ids, as long as they are there."""
     made = 0
 
     @contextlib.asynccontextmanager
     async def start() -> AsyncIterator[Link]:
         nonlocal made
-        there = NodeAffinitySchedulingStrategy(nodes[made % len(nodes)], soft=True)  # if it is gone, anywhere
+        alive = {node["NodeID"] for node in await asyncio.to_thread(ray.nodes) if node["Alive"]}
+        left = [node for node in nodes if node in alive] or nodes
+        # Not where Ray likes better: it fills one node with what takes nothing, and all would have the same core.
+        there = NodeAffinitySchedulingStrategy(left[made % len(left)], soft=False)
         made += 1
         # It has no CPU of its own: where replicas take all of them, it would wait for ever.
         client = ray.remote(Client).options(num_cpus=0, scheduling_strategy=there).remote(os.getcwd())
