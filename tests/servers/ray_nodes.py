@@ -83,12 +83,14 @@ class Nodes:
         return [pid for pid, said in words.items() if b"--headless" in said and b"-I" not in said]
 
     def actors(self) -> list[int]:
-        """Processes of our actors."""
+        """Processes of our actors. Others may run a cluster on this machine, too."""
+        raylets = {node.all_processes["raylet"][0].process.pid for node in (self.cluster.head_node, *self.others)}
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
                 if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(b"ray::Node"):
-                    found.append(int(entry.name))
+                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                    found += [int(entry.name)] if parent in raylets else []
         return found
 
 
