@@ -10,10 +10,12 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +80,29 @@ class MockServer:
 @contextlib.contextmanager
 def mock_server(*options: str) -> Iterator[MockServer]:
     """`bench.mock` with these options, ended with the block."""
-    command = [sys.executable, "-m", "bench.mock", *options]
+    with mock_servers(1, *options) as servers:
+        yield servers[0]
+
+
+@contextlib.contextmanager
+def mock_servers(count: int, *options: str) -> Iterator[list[MockServer]]:
+    """So many of them with the same options, in one process: what is measured is the client, which shares the cores."""
+    command = [sys.executable, "-m", "bench.mock", "--servers", str(count), *options]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
-            yield MockServer(int(process.stdout.readline()))
+            yield [MockServer(int(process.stdout.readline())) for _ in range(count)]
         finally:
             process.kill()
+
+
+def pss(processes: Iterable[psutil.Process]) -> int:
+    """Bytes of memory of all of them, pages that they share counted once; those that have ended have none."""
+    total = 0
+    for one in processes:
+        with contextlib.suppress(psutil.Error):
+            total += one.memory_full_info().pss
+    return total
 
 
 def machine() -> str:

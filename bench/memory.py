@@ -17,7 +17,6 @@ from bench import work
 from bench.client import measure, ours
 from bench.measure import machine, mock_server, publish, run
 
-ROWS_A_FILE = 1000
 BIG_PICTURES, BIG_SAMPLES = 20, 24
 BIG_TASK = """\
 task: bench_mc
@@ -47,7 +46,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name, mock_server() as server:
         base = Path(name)
         for count in options.counts:
-            _write_many(base / "many", count)
+            work.write_many(base / "many", count)
             used = measure(server, ours(server, base / "many", 64, base / f"run-{count}"), count).usage
             rows.append(f"| {count:,} samples, a picture of 90 kB each | {_megabytes(used.peak_bytes)} |")
             print(rows[-1], flush=True)
@@ -60,14 +59,6 @@ def main() -> None:
 
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:.0f} MB"
-
-
-def _write_many(folder: Path, count: int) -> None:
-    """One file named as often as needed; rows are told apart by their number."""
-    task = work.write(folder, min(count, ROWS_A_FILE))
-    files = ", ".join(["test.parquet"] * (count // ROWS_A_FILE or 1))
-    text = work.TASK.replace("{files: test.parquet}", f"{{files: [{files}]}}").replace("{{ id }}", "{{ row }}")
-    task.write_text(text)
 
 
 def _write_big(folder: Path) -> int:

@@ -1,7 +1,8 @@
 """An OpenAI-compatible server that costs as little as a Python one can, so that the client is what is measured.
 
 ``python -m bench.mock [--port 0] [--latency 0 | 0.2 | lognormal:0.2:1] [--per-token 0] [--slots N] [--rate N]
-[--congested N] [--say A]`` prints its port and serves until it is ended. Bodies are read into one scratch buffer and
+[--congested N] [--say A] [--servers 1]`` prints its port and serves until it is ended; with ``--servers`` it is so many
+servers in one process, each with a port and counters of its own. Bodies are read into one scratch buffer and
 thrown away; the answer is always that of ``--say``. With ``--per-token`` a request takes so many seconds more for each
 of its ``max_tokens``; with ``--slots`` at most N requests are worked on at once and the others wait, as in a batch that
 is full; with ``--rate`` those beyond N a second are refused (429); with ``--congested`` each takes longer the more
@@ -19,7 +20,8 @@ import random
 import re
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import cast
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
@@ -214,11 +216,14 @@ def reply(body: bytes, kind: str = "application/json", status: str = "200 OK") -
     return head.encode() + body
 
 
-async def serve(mock: Mock, port: int) -> None:
-    """Print the port and serve for ever."""
-    server = await asyncio.get_running_loop().create_server(lambda: Connection(mock), "127.0.0.1", port, backlog=4096)
-    print(server.sockets[0].getsockname()[1], flush=True)
-    await server.serve_forever()
+async def serve(mocks: Sequence[Mock], port: int) -> None:
+    """Print a port for each and serve for ever."""
+    for mock in mocks:
+        server = await asyncio.get_running_loop().create_server(
+            partial(Connection, mock), "127.0.0.1", port, backlog=4096
+        )
+        print(server.sockets[0].getsockname()[1], flush=True)
+    await asyncio.Event().wait()
 
 
 def main() -> None:
@@ -231,13 +236,15 @@ def main() -> None:
     parser.add_argument("--rate", type=float, help="requests a second; those beyond are refused")
     parser.add_argument("--congested", type=int, help="requests beyond which less is done in all")
     parser.add_argument("--say", default="A", help="the answer")
+    parser.add_argument("--servers", type=int, default=1, help="so many, in one process; --port must be 0 then")
     options = parser.parse_args()
-    mock = Mock(options.latency, options.per_token, options.slots, options.rate, options.congested, options.say)
+    mocks = [Mock(options.latency, options.per_token, options.slots, options.rate, options.congested, options.say)
+             for _ in range(options.servers)]  # fmt: skip
     try:
         from uvloop import run  # noqa: PLC0415
     except ImportError:
         from asyncio import run  # noqa: PLC0415
-    run(serve(mock, options.port))
+    run(serve(mocks, options.port))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,7 +19,7 @@ from statistics import median
 
 import psutil
 
-from bench.measure import machine, publish
+from bench.measure import machine, pss, publish
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +46,8 @@ def measure(folder: Path) -> Measured:
         root = psutil.Process(process.pid)
         peak_all = peak_client = 0
         while process.poll() is None:
-            peak_client = max(peak_client, _pss([root]))
-            peak_all = max(peak_all, _pss([root, *root.children(recursive=True)]))
+            peak_client = max(peak_client, pss([root]))
+            peak_all = max(peak_all, pss([root, *root.children(recursive=True)]))
             time.sleep(0.5)
     wall_s = time.monotonic() - started
     if process.returncode != 0:
@@ -56,16 +55,6 @@ def measure(folder: Path) -> Measured:
     lines = [json.loads(line) for line in events.read_text().splitlines()]
     ready_s = next(line["elapsed_s"] for line in lines if line["event"] == "ServerPhase" and line["phase"] == "ready")
     return Measured(wall_s, ready_s, lines[-1]["groups"]["smoke"]["value"], peak_all, peak_client)
-
-
-def _pss(processes: Iterable[psutil.Process]) -> int:
-    total = 0
-    for one in processes:
-        try:
-            total += one.memory_full_info().pss
-        except psutil.Error:
-            continue
-    return total
 
 
 def main() -> None:

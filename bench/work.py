@@ -21,6 +21,7 @@ from PIL import Image
 
 BASES = 150
 """Pictures that differ to the eye; beyond them they are copies in files of their own."""
+ROWS_A_FILE = 1000
 TASK = """\
 task: bench_mc
 benchmark: bench
@@ -88,6 +89,15 @@ def write(folder: Path, count: int, *, per_picture: int = 1, seed: int = 1) -> P
             numbers = range(start, min(start + 100, count))
             rows = [_row(number, _picture(number // per_picture, bases)) for number in numbers]
             writer.write_table(pa.Table.from_pylist(rows, schema))
+    return task
+
+
+def write_many(folder: Path, count: int) -> Path:
+    """`count` samples or, beyond a thousand, up to the next thousand, in little room: one file of a thousand rows is
+    named as often as needed, and rows are told apart by their number."""
+    task = write(folder, min(count, ROWS_A_FILE))
+    files = ", ".join(["test.parquet"] * -(-count // ROWS_A_FILE))
+    task.write_text(TASK.replace("{files: test.parquet}", f"{{files: [{files}]}}").replace("{{ id }}", "{{ row }}"))
     return task
 
 

@@ -137,6 +137,11 @@ def evaluate(
     extra_body: Annotated[str | None, _option("--extra-body", "Request fields as a JSON object.")] = None,
     concurrency: Annotated[str | None, _option("--concurrency", "Requests in flight: a number, or auto (default): as "
                                                "many as bring more answers a second.")] = None,
+    client_workers: Annotated[
+        str | None, _option("--client-workers", "Processes that make, send and read requests: a number, or auto "
+                            "(default): one, and more when it is at its limit while cores are idle. With "
+                            "--ray-address a number of them run on the cluster's nodes.")
+    ] = None,
     rpm: Annotated[float | None, _option("--rpm", "At most so many requests a minute, for each endpoint.")] = None,
     tpm: Annotated[float | None, _option("--tpm", "At most so many tokens a minute, for each endpoint.")] = None,
     max_time: Annotated[
@@ -328,6 +333,9 @@ def main(argv: list[str] | None = None) -> None:
     """Entry point; every failure of ours is one sentence and an exit code."""
     # No core files, of vLLM either: they hold the environment, and so the keys.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    # A request in flight has a socket, a GPU some 500 of them, and systems give a process 1,024 until it asks for more.
+    most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
     words = sys.argv[1:] if argv is None else argv
     if "--" in words:
         split = words.index("--")

@@ -176,7 +176,7 @@ def spec_from(config: Path | None, flags: dict[str, Any]) -> RunSpec:
 def given(flags: dict[str, Any]) -> dict[str, Any]:
     """Flags as a spec has them. Raises UsageError."""
     read = dict(flags)
-    for name in ("concurrency", "judge_concurrency"):
+    for name in ("concurrency", "judge_concurrency", "client_workers"):
         if name in read and read[name].isdigit():
             read[name] = int(read[name])
     for name in ("gen", "judge_gen"):

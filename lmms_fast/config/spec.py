@@ -62,6 +62,7 @@ class RunSpec(BaseModel):
     extra_body: dict[str, Any] = {}
 
     concurrency: int | Literal["auto"] = "auto"
+    client_workers: int | Literal["auto"] = "auto"
     rpm: float | None = Field(default=None, gt=0)
     tpm: float | None = Field(default=None, gt=0)
     max_time: str | None = None
@@ -115,6 +116,13 @@ class RunSpec(BaseModel):
     def _positive(cls, value: int | str) -> int | str:
         if isinstance(value, int) and value < 1:
             raise ValueError("give a number of requests of at least 1, or auto")
+        return value
+
+    @field_validator("client_workers")
+    @classmethod
+    def _some(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("give a number of processes of at least 1, or auto")
         return value
 
     @model_validator(mode="after")

@@ -17,6 +17,8 @@ from lmms_fast.tasks.render import MediaMissing, Renderer
 from lmms_fast.tasks.spec import Task
 from lmms_fast.types import Doc, Failure, Sample
 
+_NEIGHBOURS = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Shard:
@@ -34,6 +36,20 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """One of several even parts, for processes that work on one run and read the same rows. Nothing depends on which
+    rows are in it; but neighbours often show the same picture, which a server is sent once if they stay together."""
+
+    number: int
+    """From 1."""
+    of: int
+
+    def has(self, row: int) -> bool:
+        """Whether it is in it."""
+        return row // _NEIGHBOURS % self.of == self.number - 1
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """The part of every task that a run asks."""
 
@@ -46,6 +62,8 @@ class Selection:
     allow_media_urls: bool = False
     """Whether media that rows name by http(s) address are fetched."""
     shard: Shard | None = None
+    part: Part | None = None
+    """Of the shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +132,14 @@ def _rows(task: Task, source: Source, selection: Selection, renderer: Renderer) 
     count = None if task.where else source.count
     limit = None if selection.sample_ids else rows_wanted(selection.limit, count, task.task)
     left = _whole_groups(source, renderer, limit) if limit is not None and task.keep_together else None
+    part = selection.part
     taken = 0
     for row, stored in enumerate(source.rows(None)):
         if limit is not None and taken >= limit and not left:
             return
+        mine = part is None or part.has(row)
+        if limit is None and not mine:
+            continue
         doc = renderer.prepare(stored)
         if not renderer.wanted(doc, row):
             continue
@@ -129,7 +151,7 @@ def _rows(task: Task, source: Source, selection: Selection, renderer: Renderer) 
             if not left[unit]:
                 del left[unit]
         taken += 1
-        if selection.shard is None or selection.shard.has(task.task, renderer.unit(doc, row)):
+        if mine and (selection.shard is None or selection.shard.has(task.task, renderer.unit(doc, row))):
             yield row, doc
 
 

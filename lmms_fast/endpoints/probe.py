@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+
 import httpx
 import orjson
 
 from lmms_fast.endpoints.classify import message
 from lmms_fast.endpoints.load import parse_load
-from lmms_fast.endpoints.presets import PRESETS, Endpoint, Profile
+from lmms_fast.endpoints.presets import PRESETS, Endpoint, Profile, find_key
 from lmms_fast.endpoints.redact import redact
 from lmms_fast.errors import EndpointError, Unreachable
 from lmms_fast.types import Load
@@ -32,6 +35,26 @@ async def connect(profile: Profile, model: str | None, api_key: str | None) -> E
     return Endpoint(profile.name, profile, model, api_key)
 
 
+async def connect_all(
+    profiles: Sequence[Profile], model: str | None, key_env: str | None
+) -> tuple[list[Endpoint], list[tuple[Profile, Unreachable]]]:
+    """Those that were reached, and those that were not with the reason, each in the order given. Raises EndpointError.
+    """
+    keys = [find_key(profile, key_env) for profile in profiles]
+    found = await asyncio.gather(*(connect(profile, model, key) for profile, key in zip(profiles, keys, strict=True)),
+                                 return_exceptions=True)  # fmt: skip
+    reached: list[Endpoint] = []
+    missing: list[tuple[Profile, Unreachable]] = []
+    for profile, one in zip(profiles, found, strict=True):
+        if isinstance(one, Unreachable):
+            missing.append((profile, one))
+        elif isinstance(one, BaseException):
+            raise one
+        else:
+            reached.append(one)
+    return reached, missing
+
+
 async def served_models(profile: Profile, api_key: str | None) -> dict[str, str] | None:
     """Names from ``/models``, each with the model behind it (aliases share one); None where there is no such list.
 
@@ -40,7 +63,8 @@ async def served_models(profile: Profile, api_key: str | None) -> dict[str, str]
     url = f"{profile.base_url}/models"
     headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
     try:
-        async with httpx.AsyncClient(timeout=20) as client:
+        # Certificates take 26 ms to load, and of our own servers there may be hundreds, without any.
+        async with httpx.AsyncClient(timeout=20, verify=url.startswith("https:")) as client:
             answer = await client.get(url, headers=headers)
     except httpx.TimeoutException:
         raise Unreachable(f"{profile.name}: no answer from {url} within 20 s; is the server up?") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -29,6 +29,21 @@ class Entry:
     """Set on an answer that was asked again, with so much room, because the first was cut off."""
 
 
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An outcome as it is written. Made where the outcome is, which may be in another process."""
+
+    key: str
+    raw: bytes
+    entry: Entry
+    """Its place is known when it is written."""
+
+    @classmethod
+    def of(cls, sample: Record, outcome: Outcome, max_tokens: int | None = None) -> Line:
+        """With `max_tokens` it stands beside the key's first outcome, which was cut off, and not in its place."""
+        return cls(outcome.key, encode_line(sample, outcome, max_tokens), _entry(0, sample, outcome, max_tokens))
+
+
 class Journal:
     """`journal.jsonl` of a run. The index holds offsets, not texts. Raises StorageError when it cannot write."""
 
@@ -44,22 +59,24 @@ class Journal:
         self._last = False
         self._reader: BinaryIO | None = None
 
-    def append(self, sample: Record, outcome: Outcome, max_tokens: int | None = None) -> None:
-        """Store an outcome; the newest line of a key counts. With `max_tokens` it stands beside the key's first
-        outcome, which was cut off, and not in its place."""
-        line = encode_line(sample, outcome, max_tokens)
+    def append(self, sample: Record, outcome: Outcome) -> None:
+        """Store an outcome; the newest line of a key counts."""
+        self.add(Line.of(sample, outcome))
+
+    def add(self, line: Line) -> None:
+        """The same, of a line that is made."""
         try:
-            self._write(line)
+            self._write(line.raw)
         except OSError as error:
             os.ftruncate(self._fd, self._end)
             raise StorageError(
                 f"{self._path}: cannot be written ({error.strerror}). Everything up to here is safe: make room, then "
                 "give the same command again to continue."
             ) from None
-        index = self.index if max_tokens is None else self.longer
-        index[outcome.key] = _entry(self._end, sample, outcome, max_tokens)
+        index = self.index if line.entry.max_tokens is None else self.longer
+        index[line.key] = replace(line.entry, offset=self._end)
         with self._news:
-            self._end += len(line)
+            self._end += len(line.raw)
             self._news.notify_all()
 
     def _write(self, line: bytes) -> None:

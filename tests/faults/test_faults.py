@@ -362,7 +362,7 @@ def test_one_of_two_servers_is_killed(tmp_path: Path) -> None:
 
 def test_a_server_that_joins_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It was named, was not there at the start, and gets a share once it is."""
-    monkeypatch.setattr("lmms_fast.pipeline.door._JOIN_S", 0.05)
+    monkeypatch.setattr("lmms_fast.pipeline.servers._JOIN_S", 0.05)
     task = write(tmp_path / "task", 200)
     late = Faulty(free_port())
     done = 0
@@ -391,7 +391,7 @@ def test_a_late_server_that_cannot_serve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, str]
 ) -> None:
     """A notice, and the run goes on without it."""
-    monkeypatch.setattr("lmms_fast.pipeline.door._JOIN_S", 0.05)
+    monkeypatch.setattr("lmms_fast.pipeline.servers._JOIN_S", 0.05)
     task = write(tmp_path / "task", 60)
     late = Faulty(free_port(), *options)
     events: list[Event] = []

@@ -82,15 +82,14 @@ class Nodes:
         words = {pid: Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0") for pid in self.servers()}
         return [pid for pid, said in words.items() if b"--headless" in said and b"-I" not in said]
 
-    def actors(self) -> list[int]:
-        """Processes of our actors. Others may run a cluster on this machine, too."""
-        raylets = {node.all_processes["raylet"][0].process.pid for node in (self.cluster.head_node, *self.others)}
+    def actors(self, kind: str = "Node") -> list[int]:
+        """Processes of our actors."""
         found = []
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError):
-                if entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(b"ray::Node"):
-                    parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-                    found += [int(entry.name)] if parent in raylets else []
+                titled = entry.name.isdigit() and (entry / "cmdline").read_bytes().startswith(f"ray::{kind}".encode())
+                if titled and self.mark in (entry / "environ").read_bytes():
+                    found.append(int(entry.name))
         return found
 
 
