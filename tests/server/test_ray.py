@@ -86,6 +86,7 @@ def test_both_nodes_are_used(two: Nodes, tmp_path: Path) -> None:
     assert (result.samples, result.failed) == (200, 0)
     assert set(served(tmp_path)) == {"local-0", "local-1"}
     told = session(tmp_path)["servers"]["local-1"]
+    assert len(told["nodes"]) == 1
     assert told["command"][told["command"].index("--host") + 1] == "127.0.0.1"
     for name in ("server.log", "server_1.log"):
         assert "Application startup complete" in (tmp_path / "r" / name).read_text()
@@ -184,6 +185,14 @@ def test_the_run_is_ended(two: Nodes, tmp_path: Path, number: signal.Signals, co
         said, _ = started.communicate(timeout=60)
         assert started.returncode == code, said
     assert soon(lambda: not two.servers())
+
+
+def test_without_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sentence with what to install."""
+    monkeypatch.setitem(sys.modules, "ray", None)
+    monkeypatch.delitem(sys.modules, "lmms_fast.server.ray", raising=False)
+    with pytest.raises(UsageError, match=r"--ray-address needs Ray: pip install 'lmms-fast\[ray\]', on all nodes\."):
+        evaluate("smoke", "local", ray_address="auto")
 
 
 def test_what_cannot_be(cluster: Nodes, tmp_path: Path) -> None:
