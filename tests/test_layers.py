@@ -9,7 +9,7 @@ import lmms_fast
 
 ROOT = Path(lmms_fast.__file__).parent
 LEVEL = {
-    "types": 0, "errors": 0, "tiny": 0,
+    "types": 0, "errors": 0, "limits": 0, "tiny": 0,
     "events": 1,
     "config": 1, "media": 1,
     "tasks": 2, "journal": 2, "metrics": 2,

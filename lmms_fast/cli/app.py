@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +11,7 @@ import typer
 from lmms_fast import __version__
 from lmms_fast.cli import compare, doctor, importing, outputs, parity, report, servers, tasks
 from lmms_fast.errors import EXIT_ERROR, LmmsFastError
+from lmms_fast.limits import set_limits
 
 _EXIT_CODES = (
     "Exit codes: 0 complete · 1 usage or internal error · 2 more samples than --max-failures were not measured or "
@@ -331,11 +331,7 @@ def version(
 
 def main(argv: list[str] | None = None) -> None:
     """Entry point; every failure of ours is one sentence and an exit code."""
-    # No core files, of vLLM either: they hold the environment, and so the keys.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
-    # A request in flight has a socket, a GPU some 500 of them, and systems give a process 1,024 until it asks for more.
-    most_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most_files, most_files))
+    set_limits()
     words = sys.argv[1:] if argv is None else argv
     if "--" in words:
         split = words.index("--")

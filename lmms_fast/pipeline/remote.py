@@ -14,6 +14,7 @@ import ray
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from lmms_fast.limits import set_limits
 from lmms_fast.pipeline.link import Broken, Frames, Link
 from lmms_fast.pipeline.spread import Start
 from lmms_fast.pipeline.worker import work
@@ -50,6 +51,7 @@ class Client:
 
     def __init__(self, folder: str) -> None:
         """`folder` is where paths of the run begin, if it is there, too."""
+        set_limits()
         with contextlib.suppress(OSError):
             os.chdir(folder)
         self._link = _OfClient()
@@ -73,6 +75,7 @@ class Client:
             await asyncio.sleep(_GATHER_S)
             self._link.news.clear()
             yield self._link.frames.frame()
+        yield self._link.frames.frame()  # what came while the one before was taken
         await working
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 from lmms_fast import __version__
 from lmms_fast.errors import ServerError
+from lmms_fast.limits import set_limits
 from lmms_fast.server.command import Platform
 from lmms_fast.server.launch import Elsewhere, Server, choices, free_port, start
 from lmms_fast.server.spec import ServerSpec
@@ -47,8 +47,7 @@ class Node:
     def __init__(self) -> None:
         self._server: Server | None = None
         self._raylet: asyncio.Task[None] | None = None
-        # No core files, as on the command line: they hold the environment, and so the key.
-        resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+        set_limits()
         os.environ.pop("OMP_NUM_THREADS", None)  # Ray's, for as many CPUs as the actor has; vLLM sees to its threads
 
     async def address(self) -> tuple[str, int]:
