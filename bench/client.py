@@ -33,7 +33,8 @@ class Result:
 def ours(server: MockServer, folder: Path, concurrency: int, scratch: Path) -> list[str]:
     """The command of an evaluation."""
     return [sys.executable, "-m", "lmms_fast.cli.app", "eval", "--endpoint", server.url, "--tasks",
-            str(folder / "bench_mc.yaml"), "--concurrency", str(concurrency), "-o", str(scratch)]  # fmt: skip
+            str(folder / "bench_mc.yaml"), "--concurrency", str(concurrency), "--client-workers", "1",
+            "-o", str(scratch)]  # fmt: skip
 
 
 def limit(server: MockServer, folder: Path, concurrency: int, scratch: Path) -> list[str]:

@@ -33,6 +33,7 @@ MEASURED: Mapping[str, Constant] = {
     "client": Constant(1_182, "answers/s of one client process, the most", "bench.replicas, 32 replicas"),
     "client_ms": Constant(0.85, "ms of the client's CPU an answer, start and report included",
                           "bench.replicas, 32 replicas"),
+    "own_ms": Constant(0.14, "ms of CPU of a run's own process an answer that others asked for", "bench.workers"),
     "judged": Constant(1_046, "judged answers/s of one client process", "bench.judge, servers that answer at once"),
     "base": Constant(178, "MB of memory of a client process", "bench.memory, 1,000 samples"),
     "sample": Constant(0.77, "kB of memory for each sample", "bench.memory, 100,000 samples against 1,000"),
@@ -100,6 +101,7 @@ class Load:
         """How much of each thing that a single client has, as a share of it."""
         return {
             "a client process": self.rate / MEASURED["client"].value,
+            "the run's own process": self.rate * MEASURED["own_ms"].value / 1000,
             "its machine's network": self.rate * self.body / 1e6 / ASSUMED["network"].value,
             "its machine's cores": self.cores / ASSUMED["cores"].value,
             "its machine's memory": self.memory / ASSUMED["memory"].value,
@@ -107,7 +109,7 @@ class Load:
 
     @property
     def machines(self) -> int:
-        """Machines with a client on them."""
+        """Machines with a client on them, each with a part of the run: a client has one process that writes."""
         return math.ceil(max(need for name, need in self.needs().items() if name != "a client process"))
 
     def first(self) -> str:

@@ -61,7 +61,7 @@ def evaluate(count: int, task: Path, options: argparse.Namespace) -> Result:
         words = ("--slots", str(options.slots), "--latency", str(options.latency))
         servers = stack.enter_context(mock_servers(count, *words))
         endpoints = [word for server in servers for word in ("--endpoint", server.url)]
-        workers = ["--client-workers", str(options.client_workers)] if options.client_workers else []
+        workers = ["--client-workers", str(options.client_workers)]
         out = stack.enter_context(tempfile.TemporaryDirectory())
         used = run([sys.executable, "-m", "lmms_fast.cli.app", "eval", "--tasks", str(task), *endpoints, *workers,
                     "--limit", str(samples), "--concurrency", str(count * options.slots * IN_FLIGHT),
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--slots", type=int, default=16, help="of a server")
     parser.add_argument("--latency", type=float, default=0.4, help="of an answer, in seconds")
     parser.add_argument("--seconds", type=float, default=20, help="of work for each server")
-    parser.add_argument("--client-workers", type=int, help="handed to `lmms-fast eval`")
+    parser.add_argument("--client-workers", type=int, default=1, help="handed to `lmms-fast eval`")
     parser.add_argument("--readme", action="store_true", help="write the table into docs/")
     options = parser.parse_args()
     found: dict[int, list[Result]] = {count: [] for count in options.counts}
@@ -110,7 +110,7 @@ def main() -> None:
         "| peak memory | until the first request |",
         f"|{'---|' * 9}", *(row(count, capacity * count, results) for count, results in found.items()), "",
         f"{limit(capacity, found)} Mock servers with {options.slots} slots of {options.latency:g} s, in one process, "
-        f"pictures of 90 kB, {options.client_workers or 1} client process{'es' * ((options.client_workers or 1) > 1)}, "
+        f"pictures of 90 kB, {options.client_workers} client process{'es' * (options.client_workers > 1)}, "
         f"{options.seconds:g} s of work for each server; {machine()}, median of {options.runs} interleaved runs.",
     ], options.readme)  # fmt: skip
 

@@ -152,6 +152,7 @@ class Work:
         if clients > 1:
             done = taken.union(filter(self._done(plan), self.journal.index))
             start = self._starter(session)
+            session.facts["client_processes"] = clients
             await session.through(Spread(plan, clients, door, take, done, self.stop, self.notify, len(taken), start))
 
     def _starter(self, session: Session) -> Start:
