@@ -299,9 +299,8 @@ def merge(
     Refused where a shard is missing, twice, not complete, or of another model, task or setting.
     """
     from lmms_fast.cli import execute
-    from lmms_fast.pipeline.merge import merge as merged
 
-    execute.print_result(merged(runs, output_dir, include_path or ()))
+    raise typer.Exit(execute.merge(runs, output_dir, include_path or ()))
 
 
 # In the order of --help.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from lmms_fast.errors import EXIT_NOT_MEASURED, EXIT_OK, EXIT_SIGINT, EXIT_SIGTE
 from lmms_fast.events import Notify, Opened
 from lmms_fast.journal.rundir import read_json, recorded_spec
 from lmms_fast.loggers.feed import loggers
+from lmms_fast.pipeline.merge import merge as merged
 from lmms_fast.pipeline.run import rejudge, run, run_to_end
 from lmms_fast.pipeline.stop import Stop
 from lmms_fast.report.console import JsonLines, LiveView, remarks, score_table
@@ -136,23 +137,34 @@ def print_result(result: RunResult) -> None:
     console.print(f"Results, samples and journal: {result.path}/", markup=False, soft_wrap=True)
 
 
-def _verdict(spec: RunSpec, result: RunResult, stop: Stop, caught: list[int]) -> int:
+def merge(runs: Sequence[Path], out: Path, include: Sequence[Path]) -> int:
+    """Put shards together and show the whole; the exit code, by the --max-failures they were given."""
+    result = merged(runs, out, include)
+    print_result(result)
+    spec = make_spec(recorded_spec(out, read_json(out / "manifest.json")))
+    return _verdict(spec, result, Stop(), [], "`resume` of a shard")
+
+
+def _verdict(
+    spec: RunSpec, result: RunResult, stop: Stop, caught: list[int], same: str = "The same command"
+) -> int:
+    """`same` is what goes on with the run."""
     failed, samples, unjudged = result.failed, result.samples, result.not_judged
     allowed = spec.max_failures * samples if spec.max_failures < 1 else spec.max_failures
     said: list[str] = []
     if stop.reason is not None:
         left = f" {result.not_asked} samples were not asked." if result.not_asked else ""
-        said.append(f"The run ended early, since {stop.reason}.{left} The same command continues it.")
+        said.append(f"The run ended early, since {stop.reason}.{left} {same} continues it.")
     if failed > allowed:
         passing = sum(count for kind, count in result.failures.items() if kind in TRANSIENT)
-        again = f"The same command asks {passing} of them again" if passing else "Asking again would not help"
+        again = f"{same} asks {passing} of them again" if passing else "Asking again would not help"
         said.append(
             f"{failed} of {samples} samples could not be measured, more than --max-failures allows. The scores rest on "
             f"the others. {again}; --retry-failed all asks every one."
         )
     if unjudged and failed + unjudged > allowed:
         said.append(f"{unjudged} of {samples} answers should have been judged and have no score, more than "
-                    "--max-failures allows. The same command asks the judge what it can still be asked.")  # fmt: skip
+                    f"--max-failures allows. {same} asks the judge what it can still be asked.")  # fmt: skip
     if said:
         _loudly("\n".join(said))
     if caught:

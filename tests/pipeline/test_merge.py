@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp import web
 
 from lmms_fast import evaluate
+from lmms_fast.cli import execute
 from lmms_fast.data.feed import Shard, parse_shard
-from lmms_fast.errors import UsageError
+from lmms_fast.errors import EXIT_NOT_MEASURED, EXIT_OK, UsageError
 from lmms_fast.pipeline.merge import merge
 from tests.catalogue.hub import everything, write
 from tests.judging import work
@@ -114,6 +117,24 @@ def test_what_does_not_make_a_run_is_refused(tmp_path: Path, pair: work.Servers)
     assert not (tmp_path / "merged").exists()
     with pytest.raises(UsageError, match="exists already"):
         merge(shards(pair, tmp_path / "again", 4, 2), two)
+
+
+def test_too_many_failures_end_as_those_of_a_run(
+    tmp_path: Path, pair: work.Servers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With exit code 2, by the --max-failures of the shards; the scores are those of the others."""
+
+    def some(number: int, body: dict[str, Any]) -> web.Response:
+        if work.number_of(body) % 4:
+            return work.answers(number, body)
+        return web.json_response({"error": {"message": "too long"}}, status=400)
+
+    pair.model.behave = some
+    parts = shards(pair, tmp_path, 40, 2)
+    assert execute.merge(parts, tmp_path / "merged", ()) == EXIT_NOT_MEASURED
+    assert "10 of 40 samples could not be measured" in " ".join(capsys.readouterr().err.split())
+    pair.model.behave = work.answers
+    assert execute.merge(shards(pair, tmp_path / "well", 40, 2), tmp_path / "well" / "merged", ()) == EXIT_OK
 
 
 @pytest.mark.parametrize("text", ["", "1", "0/3", "4/3", "a/b", "1/0", "-1/3", "1/3/5"])
