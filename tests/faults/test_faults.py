@@ -207,7 +207,7 @@ def test_a_storm_is_over_when_it_is_over(faulty: Faulty, tmp_path: Path) -> None
     """A second in which every request is refused, without a word on when to come back, costs a few seconds."""
     task = write(tmp_path / "task", 300)
     faulty.plan({"name": "429", "times": 0, "for_s": 1.0}, {"name": "slow", "times": 0, "seconds": 0.02})
-    result = evaluate(task, faulty.url, tmp_path / "r", concurrency="auto", max_time="6s")
+    result = evaluate(task, faulty.url, tmp_path / "r", concurrency="auto", max_time="12s")
     assert result.not_asked == 0
     check_sound(tmp_path / "r", result)
 

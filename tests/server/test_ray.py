@@ -19,7 +19,7 @@ from lmms_fast.errors import ServerError, UsageError
 from lmms_fast.events import EndpointState, Event, Notice, SampleDone, ServerPhase
 from lmms_fast.report.result import RunResult
 from tests.judging.work import write
-from tests.servers.ray_nodes import Nodes, nodes, soon, stand_in
+from tests.servers.ray_nodes import Nodes, nodes, soon, stand_in, together
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 
 @pytest.fixture
 def two(cluster: Nodes) -> Iterator[Nodes]:
-    """Two nodes; nothing is left on them afterwards."""
+    """Two nodes, on which runs begin when both servers are ready; nothing is left on them afterwards."""
     cluster.add()
-    yield cluster
+    with together():
+        yield cluster
     assert soon(lambda: not cluster.servers())
     while cluster.others:
         cluster.remove()
@@ -148,7 +149,8 @@ def test_gpus(cluster: Nodes, tmp_path: Path) -> None:
     """Where a node has some, servers are nowhere else, each on those that Ray gave it."""
     cluster.add(gpus=4)
     try:
-        assert run(cluster, tmp_path, 100, tp=2).failed == 0
+        with together():
+            assert run(cluster, tmp_path, 100, tp=2).failed == 0
     finally:
         cluster.remove()
     logs = [(tmp_path / "r" / name).read_text() for name in ("server.log", "server_1.log")]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.server.test_ray import Listener, run, served, session
-from tests.servers.ray_nodes import Nodes, nodes, soon, stand_in
+from tests.servers.ray_nodes import Nodes, nodes, soon, stand_in, together
 
 
 @pytest.fixture(scope="module")
@@ -20,9 +20,10 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 
 @pytest.fixture
 def two(cluster: Nodes) -> Iterator[Nodes]:
-    """Two nodes; nothing is left on them afterwards."""
+    """Two nodes, on which runs begin when both servers are ready; nothing is left on them afterwards."""
     cluster.add()
-    yield cluster
+    with together():
+        yield cluster
     assert soon(lambda: not cluster.servers())
     while cluster.others:
         cluster.remove()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,19 @@ def soon(holds: Callable[[], object], seconds: float = 20.0) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+async def _all_of(starting: Sequence[asyncio.Future[None]]) -> None:
+    await asyncio.gather(*starting)
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Runs begin when all servers are ready, for the block, and not with the first one: it might have done all before
+    another is there."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lmms_fast.pipeline.servers._one_of", _all_of)
+        yield
 
 
 @contextlib.contextmanager
