@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ PROBE_S = 0.5
 """From a server's going out to the first probe; twice as long with each, until it answers a request."""
 _TROUBLES = 5  # in a row, until a server that can be connected to is taken out
 _AFFINITY = 0.25  # of its limit that a server may have more to do and still be preferred for a picture it has seen
+_FEW = 16  # servers that are all looked at for each request
 _TOKENS_GUESS = 1500.0
 _BREATH_S = 0.1
 
@@ -110,6 +112,8 @@ class Pool:
         self._closed: Closed | None = None
         self._closing = asyncio.Event()
         self._wake: asyncio.TimerHandle | None = None
+        self._turned = 0
+        self._groups: list[list[Member]] = []
 
     @property
     def out(self) -> int:
@@ -192,6 +196,7 @@ class Pool:
     def add(self, member: Member) -> None:
         """One more; it takes its share at once."""
         self.members.append(member)
+        self._groups = []
         self._next()
 
     def drop(self, member: Member) -> bool:
@@ -199,6 +204,7 @@ class Pool:
         member.up = False
         if member in self.members:
             self.members.remove(member)
+            self._groups = []
         return bool(self.members)
 
     async def back_off(self, seconds: float) -> None:
@@ -237,7 +243,8 @@ class Pool:
     async def _wait(self, turn: Turn) -> None:
         turn.granted = asyncio.get_running_loop().create_future()
         self._waiting.append(turn)
-        self._wake_in_time()
+        if _gave_up(self._waiting[0]) or len(self._waiting) == 1:
+            self._wake_in_time()
         try:
             await turn.granted
         except asyncio.CancelledError:
@@ -245,19 +252,22 @@ class Pool:
                 self._give_back(turn)  # granted and cancelled in one moment: pass it on
             raise
 
-    def _next(self) -> None:
+    def _next(self, returned: Member | None = None) -> None:
+        """Places for those that wait. While somebody waits no server has one, but for pauses, which end by themselves;
+        so when a place was given back it is enough to look at that server, however many there are."""
         while True:
             while self._waiting and _gave_up(self._waiting[0]):
                 self._waiting.popleft()
-            if not self._waiting or not self._free(()):
+            if not self._waiting or not (self._free(()) if returned is None else _usable(returned, _now())):
                 break
             ready = (turn for turn in self._waiting if not (_gave_up(turn) or self._held_up(turn)))
             chosen = next(ready, self._waiting[0])
-            member = self._free(chosen.media)
+            member = returned or self._free(chosen.media)
             assert member is not None
             self._waiting.remove(chosen)
             self._grant(chosen, member)
-        self._wake_in_time()
+        if returned is None or returned.has_place:
+            self._wake_in_time()
 
     def _held_up(self, turn: Turn) -> bool:
         return any(name in self._on_their_way for name in turn.media)
@@ -265,17 +275,33 @@ class Pool:
     def _free(self, media: Sequence[str]) -> Member | None:
         """The server for a request; None when none has a place now."""
         now = _now()
-        free = [member for member in self.members if member.has_place
-                and member.paused_until <= now and member.limit.wait_s(now) <= 0]  # fmt: skip
-        if len(free) < 2:
-            return free[0] if free else None
+        free = [member for member in self._some() if _usable(member, now)] or [
+            member for member in self.members if _usable(member, now)
+        ]
+        if not free:
+            return None
         least = min(free, key=lambda member: member.share)
-        if media:
+        if media and len(free) > 1:
             # The same server for the same picture, whichever that is: its caches are warm. ("Rendezvous hashing".)
-            favoured = max(free, key=lambda member: _affinity(media[0], member.endpoint.name))
-            if favoured.share <= least.share + _AFFINITY:
+            favoured = _favourite(media[0], free) if len(self.members) <= _FEW else self._favourite_of_many(media[0])
+            if _usable(favoured, now) and favoured.share <= least.share + _AFFINITY:
                 return favoured
         return least
+
+    def _some(self) -> Sequence[Member]:
+        """Where to look for the least busy one: everywhere, or, of many, at some in turn, which is nearly as good."""
+        if len(self.members) <= _FEW:
+            return self.members
+        begin, self._turned = self._turned, (self._turned + _FEW) % len(self.members)
+        return (self.members[begin:] + self.members[:begin])[:_FEW]
+
+    def _favourite_of_many(self, name: str) -> Member:
+        """In two steps, first a group of them."""
+        if not self._groups:
+            count = math.isqrt(len(self.members))
+            self._groups = [self.members[first::count] for first in range(count)]
+        number = max(range(len(self._groups)), key=lambda number: _affinity(name, str(number)))
+        return _favourite(name, self._groups[number])
 
     def _wake_in_time(self) -> None:
         """Look again when the first pause or pace is over; nothing else would."""
@@ -309,11 +335,20 @@ class Pool:
             self._on_their_way[name] -= 1
             if not self._on_their_way[name]:
                 del self._on_their_way[name]
-        self._next()
+        self._next(turn.member)
 
 
 def _gave_up(turn: Turn) -> bool:
     return turn.granted is not None and turn.granted.cancelled()
+
+
+def _usable(member: Member, now: float) -> bool:
+    """Whether it may be sent one more at this moment."""
+    return member.has_place and member.paused_until <= now and member.limit.wait_s(now) <= 0
+
+
+def _favourite(name: str, members: Sequence[Member]) -> Member:
+    return max(members, key=lambda member: _affinity(name, member.endpoint.name))
 
 
 def _affinity(name: str, endpoint: str) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 import pytest
 from aiolimiter import AsyncLimiter
@@ -300,3 +301,42 @@ def test_slots_survive_any_order_of_events(steps: list[tuple[str, int]]) -> None
         assert all(one is None or isinstance(one, asyncio.CancelledError) for one in done)
 
     asyncio.run(play())
+
+
+async def test_many_servers() -> None:
+    """Of hundreds not all are looked at for each request, and still each is about as busy as the others, never more so
+    than it may be, and all that wait have their turn."""
+    members = [_member(4, f"s{number}", keeps_media=False) for number in range(200)]
+    asker = Asker(*members)
+    for number in range(400):
+        await asker.ask(f"r{number}", f"p{number}")
+    assert max(member.out for member in members) <= 4
+    busy = sorted(member.out for member in members)
+    assert busy[20] >= 1
+    assert busy[-20] <= 3
+    for number in range(400, 1000):
+        await asker.ask(f"r{number}", f"p{number}")
+    assert [member.out for member in members] == [4] * 200
+    for number in range(1000):
+        await asker.answer(f"r{number}")
+    assert len(asker.served_by) == 1000
+    assert not asker.out
+
+
+async def test_a_picture_has_its_server_among_many() -> None:
+    """The same one again, and each has about as many; one that is gone leaves its pictures to others."""
+    members = [_member(4, f"s{number}") for number in range(40)]
+    asker = Asker(*members)
+    for number in range(1200):
+        for again in "ab":
+            await asker.ask(f"{number}{again}", f"p{number}")
+            await asker.answer(f"{number}{again}")
+    assert all(asker.served_by[f"{number}a"] == asker.served_by[f"{number}b"] for number in range(1200))
+    sizes = Counter(asker.served_by.values())
+    assert len(sizes) == 40
+    assert max(sizes.values()) < 2 * 2 * 1200 / 40
+    asker.pool.drop(members[0])
+    for number in range(50):
+        await asker.ask(f"{number}c", f"p{number}")
+        await asker.answer(f"{number}c")
+        assert asker.served_by[f"{number}c"] != "s0"
