@@ -69,9 +69,6 @@ class Broken:
 class Link(Protocol):
     """One end."""
 
-    room: threading.Event
-    """Set while what was said is also being heard; whoever makes more of it may wait for that."""
-
     def put(self, *records: Any) -> None:
         """Say something. On the event loop's thread; harmless when nobody is there any more."""
         ...
@@ -80,9 +77,12 @@ class Link(Protocol):
         """The next record; None when the other end is gone."""
         ...
 
-    def close(self) -> None:
-        """Leave."""
-        ...
+
+class WorkersLink(Link, Protocol):
+    """The worker's end."""
+
+    room: threading.Event
+    """Set while what was said is also being heard; whoever makes more of it may wait for that."""
 
 
 class Frames:

@@ -37,11 +37,10 @@ def on_nodes(nodes: Sequence[str]) -> Start:
         made += 1
         # It has no CPU of its own: where replicas take all of them, it would wait for ever.
         client = ray.remote(Client).options(num_cpus=0, scheduling_strategy=there).remote(os.getcwd())
-        link = _ToClient(client)
         try:
-            yield link
+            yield _ToClient(client)
         finally:
-            link.close()
+            ray.kill(client)
 
     return start
 
@@ -99,9 +98,6 @@ class _OfClient:
             self.frames.receive(await self.heard.get())
         return record
 
-    def close(self) -> None:
-        """It ends with its process."""
-
 
 class _ToClient:
     """The run's end."""
@@ -109,7 +105,6 @@ class _ToClient:
     def __init__(self, client: Any) -> None:
         self._client, self._frames, self._put = client, Frames(), 0
         self._said = client.say.options(num_returns="streaming").remote()
-        self.room = threading.Event()
 
     def put(self, *records: Any) -> None:
         """At once."""
@@ -129,10 +124,6 @@ class _ToClient:
             except (StopAsyncIteration, RayError):
                 return None
         return record
-
-    def close(self) -> None:
-        """The actor is gone afterwards."""
-        ray.kill(self._client)
 
 
 def _told(record: Any) -> Any:

@@ -26,14 +26,17 @@ class Second:
     """Cores that this process took."""
     idle: float
     """Cores that nobody took."""
+    left: float
+    """Samples without an outcome at its end; infinite where that is not known."""
 
 
-def processes(seen: Sequence[Second], left_s: float) -> int:
-    """How many there should be, by the last seconds; `left_s` is how long one would go on."""
-    if len(seen) < SECONDS or left_s < _WORTH_S:
-        return 1
+def processes(seen: Sequence[Second]) -> int:
+    """How many there should be, by the last seconds."""
     last = seen[-SECONDS:]
-    if min(one.used for one in last) < _AT_ITS_LIMIT:
+    if len(last) < SECONDS or min(one.used for one in last) < _AT_ITS_LIMIT:
+        return 1
+    left, before = last[-1].left, last[0].left
+    if math.isfinite(left) and left * (SECONDS - 1) < _WORTH_S * (before - left):
         return 1
     return min(MOST, 1 + int(min(one.idle for one in last)))
 
@@ -50,17 +53,16 @@ def allowed(
     return count, count
 
 
-async def wanted(left_s: Callable[[], float]) -> int:
+async def wanted(left: Callable[[], float]) -> int:
     """Wait until there should be more than one process; how many. Where that cannot be told, it waits for ever."""
     seen: deque[Second] = deque(maxlen=SECONDS)
     at, used, idle = time.monotonic(), time.process_time(), idle_s()
-    while True:
+    while (count := processes(tuple(seen))) == 1:
         await asyncio.sleep(1)
         before, at = at, time.monotonic()
         (used_before, used), (idle_before, idle) = (used, time.process_time()), (idle, idle_s())
-        seen.append(Second((used - used_before) / (at - before), (idle - idle_before) / (at - before)))
-        if (count := processes(tuple(seen), left_s())) > 1:
-            return count
+        seen.append(Second((used - used_before) / (at - before), (idle - idle_before) / (at - before), left()))
+    return count
 
 
 def idle_s(stat: Path = Path("/proc/stat")) -> float:

@@ -7,8 +7,7 @@ import asyncio
 import contextlib
 import functools
 import math
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -148,7 +147,7 @@ class Work:
         if clients == 1:
             feed = prepare(plan, sources, door.terms, self._done(plan))
             settle = lambda item, outcome: take(settled(item, outcome), door.out)  # noqa: E731
-            clients = await self._alone(Stream(feed, door, settle, self.notify), session, taken)
+            clients = await self._alone(Stream(feed, door, settle, self.notify), session)
         if clients > 1:
             done = taken.union(filter(self._done(plan), self.journal.index))
             start = self._starter(session)
@@ -163,19 +162,17 @@ class Work:
 
         return on_nodes(self.fleet.nodes)
 
-    async def _alone(self, stream: Stream, session: Session, taken: Collection[str]) -> int:
+    async def _alone(self, stream: Stream, session: Session) -> int:
         """Ask by this process; by how many the rest should be asked, 0 when there is none."""
-        begun, total = time.monotonic(), session.requests
 
-        def left_s() -> float:
-            left = math.inf if total is None else total - len(self.journal.index)
-            return left * (time.monotonic() - begun) / max(1, len(taken))
+        def left() -> float:
+            return math.inf if session.requests is None else session.requests - len(self.journal.index)
 
         clients = 0
 
         async def watch() -> None:
             nonlocal clients
-            clients = min(session.most_clients, await scale.wanted(left_s))
+            clients = min(session.most_clients, await scale.wanted(left))
             stream.drain()
 
         watching = asyncio.create_task(watch()) if session.most_clients > 1 else None

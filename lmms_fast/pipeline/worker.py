@@ -18,7 +18,7 @@ from lmms_fast.endpoints.pool import Pool
 from lmms_fast.errors import LmmsFastError
 from lmms_fast.pipeline.answers import prepare, settler
 from lmms_fast.pipeline.door import Door, opened
-from lmms_fast.pipeline.link import Broken, Closing, Dark, Ended, Job, Link, Opening, SocketLink
+from lmms_fast.pipeline.link import Broken, Closing, Dark, Ended, Job, Link, Opening, SocketLink, WorkersLink
 from lmms_fast.pipeline.run import run_to_end
 from lmms_fast.pipeline.servers import Change, Reached
 from lmms_fast.pipeline.session import first_of
@@ -48,7 +48,7 @@ class _Told:
         yield
 
 
-async def work(link: Link) -> None:
+async def work(link: WorkersLink) -> None:
     """Do the job that comes over the link."""
     job = await link.get()
     if job is None:
@@ -73,7 +73,7 @@ async def work(link: Link) -> None:
         link.put(Broken(first_of(errors)))
 
 
-def _samples(job: Job, link: Link) -> Iterator[tuple[Prepared, int]]:
+def _samples(job: Job, link: WorkersLink) -> Iterator[tuple[Prepared, int]]:
     """Runs in the feed's thread, and stands still while the run does not take in what it is told."""
     sources = {task.task: open_source(task, job.plan.spec.data_dir) for task in job.plan.tasks}
     for prepared in prepare(job.plan, sources, job.terms, job.done.__contains__):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -213,7 +215,7 @@ def test_more_when_one_is_at_its_limit(
 
     fifty, said = asyncio.Event(), list[str]()
 
-    async def at_once(left_s: object) -> int:
+    async def at_once(left: object) -> int:
         await fifty.wait()
         return 2
 
@@ -235,13 +237,29 @@ def test_more_when_one_is_at_its_limit(
 
 def test_when_there_should_be_more() -> None:
     """A core in use, others idle, for some seconds, with work left that is worth it."""
-    busy = [Second(0.98, 6.3)] * 5
-    assert processes(busy, 100) == 7
-    assert processes([Second(0.98, 60.0)] * 5, 100) == scale.MOST
-    assert processes(busy[:4], 100) == 1
-    assert processes(busy, 5) == 1
-    assert processes([*busy[:4], Second(0.5, 6.3)], 100) == 1
-    assert processes([*busy[:4], Second(0.98, 0.4)], 100) == 1
+    busy = [Second(0.98, 6.3, 90_000 - 1_000 * at) for at in range(5)]
+    assert processes(busy) == 7
+    assert processes([replace(one, idle=60.0) for one in busy]) == scale.MOST
+    assert processes([replace(one, left=math.inf) for one in busy]) == 7
+    assert processes(busy[1:]) == 1
+    assert processes([replace(one, left=one.left - 80_000) for one in busy]) == 1, "done in six seconds"
+    assert processes([*busy[:4], replace(busy[4], used=0.5)]) == 1
+    assert processes([*busy[:4], replace(busy[4], idle=0.4)]) == 1
+
+
+async def test_it_is_looked_at_every_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the clock of the process and of the machine."""
+    clock = Counter[str]()
+
+    async def second(_: float) -> None:
+        clock.update(real=1.0, used=0.95, idle=2.2)
+
+    monkeypatch.setattr(scale.asyncio, "sleep", second)
+    monkeypatch.setattr(scale.time, "monotonic", lambda: clock["real"])
+    monkeypatch.setattr(scale.time, "process_time", lambda: clock["used"])
+    monkeypatch.setattr(scale, "idle_s", lambda: clock["idle"])
+    assert await scale.wanted(lambda: math.inf) == 3
+    assert clock["real"] == scale.SECONDS
 
 
 def test_idle_seconds(tmp_path: Path) -> None:
