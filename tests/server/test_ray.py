@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from lmms_fast import evaluate
@@ -159,7 +160,13 @@ def test_gpus(cluster: Nodes, tmp_path: Path) -> None:
 
 def test_a_model_on_two_nodes(two: Nodes, tmp_path: Path) -> None:
     """The first serves, the second works; when that dies, both are started again."""
-    listener = Listener(20, lambda: os.kill(two.headless()[0], signal.SIGKILL))
+
+    def kill() -> None:
+        """When it is there, which the stand-in that serves does not wait for; its child comes after its first words."""
+        assert soon(lambda: two.headless() and psutil.Process(two.headless()[0]).children())
+        os.kill(two.headless()[0], signal.SIGKILL)
+
+    listener = Listener(20, kill)
     result = run(two, tmp_path, 200, listener, dp=1, pp=2)
     assert (result.samples, result.failed) == (200, 0)
     [death] = session(tmp_path)["deaths"]
