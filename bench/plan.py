@@ -30,14 +30,14 @@ class Constant:
 
 
 MEASURED: Mapping[str, Constant] = {
-    "client": Constant(1_247, "answers/s of one client process, the most", "bench.replicas, 32 replicas"),
-    "client_ms": Constant(0.91, "ms of the client's CPU an answer, start and report included",
-                          "bench.replicas, 32 replicas"),
+    "client": Constant(1_126, "answers/s of one client process, the most", "bench.replicas, 64 replicas"),
+    "client_ms": Constant(1.01, "ms of the client's CPU an answer, start and report included",
+                          "bench.replicas, 64 replicas"),
     "own_ms": Constant(0.13, "ms of CPU of a run's own process an answer that others asked for", "bench.workers"),
     "judged": Constant(1_046, "judged answers/s of one client process", "bench.judge, servers that answer at once"),
     "base": Constant(178, "MB of memory of a client process", "bench.memory, 1,000 samples"),
     "sample": Constant(0.77, "kB of memory for each sample", "bench.memory, 100,000 samples against 1,000"),
-    "in_flight": Constant(0.26, "MB of memory for each request in flight", "bench.replicas, 32 replicas against one"),
+    "in_flight": Constant(0.28, "MB of memory for each request in flight", "bench.replicas, 16 replicas against one"),
     "server_s": Constant(0.002, "s until a further server is known", "bench.replicas, 64 replicas against one"),
     "first_s": Constant(0.76, "s until the first request with one server", "bench.startup"),
     "merge_ms": Constant(0.071, "ms of CPU a sample in `merge`", "bench.merge, 64 shards of 100,000 samples in all"),
