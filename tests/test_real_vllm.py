@@ -29,32 +29,19 @@ from PIL import Image
 from lmms_fast import evaluate
 from lmms_fast.cli.app import main
 from lmms_fast.endpoints.classify import lacks_media
-from lmms_fast.errors import ServerError
 from lmms_fast.events import Event, Notice, SampleDone
 from lmms_fast.media.encode import digest
 from lmms_fast.server import kept
-from lmms_fast.server.command import installed
 from lmms_fast.tasks.catalog import Catalog, bundled_dir
 from lmms_fast.tasks.spec import Task
 from lmms_fast.testing import lmms_fast_score
 from lmms_fast.tiny import MODEL_DIR
 from tests.catalogue.hub import everything, write
 from tests.servers.stand_in import StandIn, completion
+from tests.servers.vllm import NEEDS_VLLM
 from tests.tasks.test_task_files import mme_rows, mmmu_row, picture
 
-
-def _has_vllm() -> bool:
-    try:
-        installed()
-    except ServerError:
-        return False
-    return True
-
-
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(not _has_vllm(), reason="vLLM is not installed; `python -m lmms_fast.bootstrap` installs it"),
-]
+pytestmark = NEEDS_VLLM
 
 
 LONG = pytest.mark.long

@@ -58,6 +58,11 @@ class Limit(Protocol):
         ...
 
 
+def at_each(total: int, servers: int) -> int:
+    """Of a number that the user gave for all servers together, those at each."""
+    return -(-total // servers)
+
+
 @dataclass(slots=True)
 class Fixed:
     """A number the user gave."""

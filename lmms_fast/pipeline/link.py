@@ -9,7 +9,7 @@ import asyncio
 import pickle
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from lmms_fast.pipeline.answers import Plan
 from lmms_fast.pipeline.door import Terms
 from lmms_fast.pipeline.servers import Reached
 
-_GATHER_S = 0.01
+GATHER_S = 0.01
 """Frames are not sent sooner: one of fifty records costs little more than one of one."""
 _ROOM_BYTES = 16 << 20
 
@@ -103,13 +103,14 @@ class Frames:
         records, self._gathered = self._gathered, []
         return pickle.dumps(records, protocol=pickle.HIGHEST_PROTOCOL)
 
-    def next(self) -> Any:
-        """The next record of the frames received; None when there is none."""
-        return self._received.pop() if self._received else None
-
-    def receive(self, frame: bytes) -> None:
-        """Its records come next, in their order."""
-        self._received = pickle.loads(frame)[::-1]
+    async def next(self, more: Callable[[], Awaitable[bytes | None]]) -> Any:
+        """The next record received; `more` waits for another frame, and has None when there will be none."""
+        while not self._received:
+            frame = await more()
+            if frame is None:
+                return None
+            self._received = pickle.loads(frame)[::-1]
+        return self._received.pop()
 
 
 class SocketLink:
@@ -133,7 +134,7 @@ class SocketLink:
             self._sending = asyncio.get_running_loop().create_task(self._send())
 
     async def _send(self) -> None:
-        await asyncio.sleep(_GATHER_S)
+        await asyncio.sleep(GATHER_S)
         await self.flush()
 
     async def flush(self) -> None:
@@ -154,13 +155,14 @@ class SocketLink:
 
     async def get(self) -> Any:
         """The next record; None when the other end is gone."""
-        while (record := self._frames.next()) is None:
-            try:
-                size = int.from_bytes(await self._reader.readexactly(4), "big")
-                self._frames.receive(await self._reader.readexactly(size))
-            except (asyncio.IncompleteReadError, OSError):
-                return None
-        return record
+        return await self._frames.next(self._frame)
+
+    async def _frame(self) -> bytes | None:
+        try:
+            size = int.from_bytes(await self._reader.readexactly(4), "big")
+            return await self._reader.readexactly(size)
+        except (asyncio.IncompleteReadError, OSError):
+            return None
 
     def close(self) -> None:
         """What was put is still sent."""

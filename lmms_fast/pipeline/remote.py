@@ -15,12 +15,10 @@ from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from lmms_fast.limits import set_limits
-from lmms_fast.pipeline.link import Broken, Frames, Link
+from lmms_fast.pipeline.link import GATHER_S, Broken, Frames, Link
 from lmms_fast.pipeline.spread import Start
 from lmms_fast.pipeline.worker import work
 from lmms_fast.server.node import end_with_raylet
-
-_GATHER_S = 0.01
 
 
 def on_nodes(nodes: Sequence[str]) -> Start:
@@ -71,7 +69,7 @@ class Client:
         working.add_done_callback(lambda _: self._link.news.set())
         while not working.done():
             await self._link.news.wait()
-            await asyncio.sleep(_GATHER_S)
+            await asyncio.sleep(GATHER_S)
             self._link.news.clear()
             yield self._link.frames.frame()
         yield self._link.frames.frame()  # what came while the one before was taken
@@ -94,9 +92,7 @@ class _OfClient:
 
     async def get(self) -> Any:
         """The next record."""
-        while (record := self.frames.next()) is None:
-            self.frames.receive(await self.heard.get())
-        return record
+        return await self.frames.next(self.heard.get)
 
 
 class _ToClient:
@@ -108,22 +104,23 @@ class _ToClient:
 
     def put(self, *records: Any) -> None:
         """At once."""
-        frames = Frames()
-        frames.add(records)
-        self._client.hear.remote(self._put, frames.frame())
+        self._frames.add(records)
+        self._client.hear.remote(self._put, self._frames.frame())
         self._put += 1
 
     async def get(self) -> Any:
         """The next record; None when the actor is gone."""
-        while (record := self._frames.next()) is None:
-            try:
-                self._frames.receive(await (await anext(self._said)))
-            except RayTaskError as error:  # what should never be
-                print(error, file=sys.stderr)
-                return None
-            except (StopAsyncIteration, RayError):
-                return None
-        return record
+        return await self._frames.next(self._frame)
+
+    async def _frame(self) -> bytes | None:
+        try:
+            frame: bytes = await (await anext(self._said))
+        except RayTaskError as error:  # what should never be
+            print(error, file=sys.stderr)
+            return None
+        except (StopAsyncIteration, RayError):
+            return None
+        return frame
 
 
 def _told(record: Any) -> Any:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from lmms_fast.endpoints.limit import at_each
+
 SECONDS = 5
 MOST = 8
 _AT_ITS_LIMIT = 0.9  # cores: one interpreter lock, and a little beside it that does not need the lock
@@ -46,7 +48,7 @@ def allowed(
 ) -> tuple[int, int]:
     """How many there are at first, and at most: no more than requests that may be out at one server, of which one is a
     judge's where it is `shared`."""
-    each = math.inf if concurrency == "auto" else max(1, -(-concurrency // servers) - shared)
+    each = math.inf if concurrency == "auto" else max(1, at_each(concurrency, servers) - shared)
     if asked_for == "auto":  # where a judge has its share of a server, it has that from the start
         return 1, 1 if shared else int(min(MOST, each))
     count = int(min(asked_for, each))

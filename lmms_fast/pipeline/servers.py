@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from lmms_fast.endpoints.limit import at_each
 from lmms_fast.endpoints.pool import Pool
 from lmms_fast.endpoints.presets import LOCAL, Endpoint, Profile, find_key
 from lmms_fast.endpoints.probe import connect, connect_all
@@ -136,7 +137,7 @@ class Where:
     def reached(self, endpoint: Endpoint, ours: Ours | None = None, *, up: bool = True) -> Reached:
         """A server with its limits."""
         if isinstance(self.concurrency, int):
-            each = -(-self.concurrency // (len(self.others) + len(self.ours)))
+            each = at_each(self.concurrency, len(self.others) + len(self.ours))
             return Reached(endpoint, each, each, ours is not None, up)
         if ours is not None:
             return Reached(endpoint, ours.most, ours.most, True, up)

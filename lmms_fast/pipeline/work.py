@@ -39,12 +39,12 @@ from lmms_fast.pipeline.roles import Asked, Role
 from lmms_fast.pipeline.session import Session, beginning, first_of, now
 from lmms_fast.pipeline.spread import Spread, Start, process
 from lmms_fast.pipeline.stop import Stop
-from lmms_fast.pipeline.stream import Stream
+from lmms_fast.pipeline.stream import Prepared, Stream
 from lmms_fast.report.judgements import Judge
 from lmms_fast.server.fleet import Fleet
 from lmms_fast.tasks.catalog import Selection as Chosen
 from lmms_fast.tasks.spec import Task
-from lmms_fast.types import Usage
+from lmms_fast.types import Outcome, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,26 +133,28 @@ class Work:
 
     async def _ask(self, plan: Plan, sources: Mapping[str, Source], session: Session, door: Door) -> None:
         spend, settled = self._spender("model"), settler(plan)
-        taken: set[str] = set()
+        own: set[str] = set()
 
         def take(settled: Settled, out: int) -> None:
             """Into the journal, and told."""
             self.journal.add(settled.line)
-            taken.add(settled.line.key)
             self.notify(settled.done)
             if settled.usage is not None:
                 spend(settled.usage, out)
 
+        def settle(item: Prepared, outcome: Outcome) -> None:
+            own.add(item.key)
+            take(settled(item, outcome), door.out)
+
         clients = session.clients
         if clients == 1:
             feed = prepare(plan, sources, door.terms, self._done(plan))
-            settle = lambda item, outcome: take(settled(item, outcome), door.out)  # noqa: E731
             clients = await self._alone(Stream(feed, door, settle, self.notify), session)
         if clients > 1:
-            done = taken.union(filter(self._done(plan), self.journal.index))
+            done = own.union(filter(self._done(plan), self.journal.index))
             start = self._starter(session)
             session.facts["client_processes"] = clients
-            await session.through(Spread(plan, clients, door, take, done, self.stop, self.notify, len(taken), start))
+            await session.through(Spread(plan, clients, door, take, done, self.stop, self.notify, len(own), start))
 
     def _starter(self, session: Session) -> Start:
         """What makes client processes: on the nodes of a cluster where so many were asked for, else here."""

@@ -216,3 +216,28 @@ def test_what_cannot_be(cluster: Nodes, tmp_path: Path) -> None:
         evaluate("smoke", "local", ray_address="auto", keep_server=True)
     with pytest.raises(UsageError, match="goes with --endpoint local"):
         evaluate("smoke", "http://127.0.0.1:1", ray_address="auto")
+
+
+def test_clients_on_the_nodes(two: Nodes, tmp_path: Path) -> None:
+    """They ask the replicas, one on each node; the run is the same as by one process here."""
+    listener = Listener()
+    result = run(two, tmp_path, 200, listener, client_workers=2)
+    assert (result.samples, result.failed) == (200, 0)
+    assert set(served(tmp_path)) == {"local-0", "local-1"}
+    assert listener.answers == 200
+    command = session(tmp_path)["servers"]["local-1"]["command"]
+    assert command[command.index("--host") + 1] != "127.0.0.1", "clients elsewhere must reach it"
+    run(two, tmp_path / "alone", 200)
+    same = [(folder / "r" / "results.json").read_bytes() for folder in (tmp_path, tmp_path / "alone")]
+    assert same[0] == same[1]
+    assert soon(lambda: not two.actors("Client"))
+
+
+def test_a_node_with_a_client_is_killed(two: Nodes, tmp_path: Path) -> None:
+    """Another goes on with its part; what it had said stays, and nothing is counted twice."""
+    listener = Listener(40, two.kill)
+    result = run(two, tmp_path, 400, listener, client_workers=2)
+    assert (result.samples, result.failed) == (400, 0)
+    assert listener.answers == 400
+    assert any("another goes on with its part" in text for text in listener.said), listener.said
+    two.add()

@@ -6,25 +6,14 @@ import json
 from collections import Counter
 from pathlib import Path
 
-import pytest
-
 from lmms_fast import evaluate
-from lmms_fast.errors import ServerError
 from lmms_fast.events import Event, SampleDone
-from lmms_fast.server.command import installed
 from tests.servers.ray_nodes import nodes, soon, together
+from tests.servers.vllm import NEEDS_VLLM
+
+pytestmark = NEEDS_VLLM
 
 
-def _has_vllm() -> bool:
-    try:
-        installed()
-    except ServerError:
-        return False
-    return True
-
-
-@pytest.mark.vllm
-@pytest.mark.skipif(not _has_vllm(), reason="vLLM is not installed; `python -m lmms_fast.bootstrap` installs it")
 def test_a_node_is_lost(tmp_path: Path) -> None:
     """Every sample is measured, and nothing of either vLLM is left."""
     journal = tmp_path / "r" / "journal.jsonl"
